@@ -1,0 +1,42 @@
+# `make run` and `make test` do all their own set-up, in .venv, from a bare Python 3.11 or newer.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help run test lint types check clean
+
+help:  ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+run: $(VENV)/for-run  ## the site on http://127.0.0.1:8000, with its own database
+	$(BIN)/python run.py
+
+test: $(VENV)/for-development  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/for-development  ## style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/for-development  ## types
+	$(BIN)/mypy
+
+check: lint types test  ## everything that must be green
+
+clean:  ## removes the environment and the caches; the data in .data stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("Latchkey needs Python 3.11 or newer, not " + sys.version.split()[0] \
+	    if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV) || (rm -rf $(VENV); echo "Debian and Ubuntu: apt-get install python3-venv"; exit 1)
+
+$(VENV)/for-run: requirements.txt requirements-embedded.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt -r requirements-embedded.txt
+	@touch $@
+
+$(VENV)/for-development: requirements.txt requirements-embedded.txt requirements-dev.txt | $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/for-run

@@ -1,0 +1,1 @@
+"""The JSON API, on the same services as the pages."""

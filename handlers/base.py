@@ -1,0 +1,135 @@
+"""BaseHandler: what every page and every API call of the site has in common."""
+
+import secrets
+from functools import cached_property
+from typing import Any
+
+from tornado.web import HTTPError, RequestHandler
+
+from handlers.headers import add_security_headers
+from server.accounts import HashQueueFull, User
+from server.csrf import NONCE_SECONDS
+from server.services import Services
+from server.sessions import SessionHandler
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+RETRY_SECONDS = 2
+NONCE_COOKIE = "csrf"
+
+
+class BaseHandler(SessionHandler):
+    """The session, the services, the signed-in user, the headers and the refusals before a handler runs."""
+
+    is_page = True
+    checks_host = True
+
+    @cached_property
+    def request_id(self) -> str:
+        """Names this request in the logs and towards the client."""
+        return secrets.token_hex(8)
+
+    @property
+    def services(self) -> Services:
+        services: Services = self.settings["services"]
+        return services
+
+    def get_current_user(self) -> dict[str, str] | None:
+        """The profile that sign-in put into the session: {"id", "email"}, or None. Tornado's
+        `@authenticated` asks here."""
+        profile: dict[str, str] | None = self.session.get("user") if self.has_session else None
+        return profile
+
+    async def prepare(self) -> None:
+        self.settings["in_flight"].add(self)
+        if self.checks_host and self.request.host_name not in self.settings["hosts"]:
+            # Links and redirects are made for the hosts we know; another name is a trick (DNS rebinding).
+            raise HTTPError(421)
+        if self.request.method not in (*self.allowed_methods(), "OPTIONS"):
+            raise HTTPError(405)
+        await super().prepare()
+
+    def on_finish(self) -> None:
+        self.settings["in_flight"].discard(self)
+
+    async def sign_in(self, user: User, *, is_remembered: bool) -> None:
+        """Gives this browser a new session of the user's, in place of any it had."""
+        services = self.services
+        await self.session.start(
+            {"user": {"id": user.id, "email": user.email}},
+            user_id=user.id,
+            epoch=user.epoch,
+            lifetime=services.remembered_lifetime if is_remembered else services.lifetime,
+            client=self.client(),
+        )
+        self.current_user = self.get_current_user()
+
+    async def sign_out(self) -> None:
+        """Ends this browser's session, if it has one."""
+        await self.session.destroy()
+        self.current_user = None
+
+    def csrf_token(self) -> str:
+        """The token for forms of this browser. Bound to its session, or to a nonce in a cookie."""
+        return self.services.csrf.token(self.session.id or self._nonce() or self._fresh_nonce)
+
+    def is_csrf_token(self, token: str) -> bool:
+        """Whether the token was made for this browser's session, or for its nonce."""
+        binding = self.session.id or self._nonce()
+        return binding is not None and self.services.csrf.is_valid(token, binding)
+
+    def allowed_methods(self) -> list[str]:
+        """The methods this handler has code for. HEAD goes with GET."""
+        return [
+            method
+            for method in METHODS
+            if _implements(type(self), "get" if method == "HEAD" else method.lower())
+        ]
+
+    def head(self, *args: str, **kwargs: str) -> Any:
+        return self.get(*args, **kwargs)
+
+    def set_default_headers(self) -> None:
+        add_security_headers(self._headers, is_page=self.is_page, is_secure=self.settings["is_secure"])
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Request-ID", self.request_id)
+        if self.settings["stopping"].is_set():
+            self.set_header("Connection", "close")
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        error = kwargs.get("exc_info", (None, None))[1]
+        super().send_error(503 if isinstance(error, HashQueueFull) else status_code, **kwargs)
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        if not isinstance(value, HTTPError | HashQueueFull):
+            super().log_exception(typ, value, tb)
+
+    def set_error_headers(self, status: int) -> None:
+        """The headers that the status of an error asks for. For `write_error` of subclasses."""
+        if status == 405:
+            self.set_header("Allow", ", ".join(self.allowed_methods()))
+        if status == 503:
+            self.set_header("Retry-After", str(RETRY_SECONDS))
+
+    def compute_etag(self) -> None:
+        """None: pages are personal and never kept by a cache."""
+
+    @property
+    def nonce_cookie(self) -> str:
+        return f"__Host-{NONCE_COOKIE}" if self.settings["is_secure"] else NONCE_COOKIE
+
+    def _nonce(self) -> bytes | None:
+        signed = self.get_cookie(self.nonce_cookie)
+        return self.services.csrf.read_nonce(signed) if signed else None
+
+    @cached_property
+    def _fresh_nonce(self) -> bytes:
+        nonce, signed = self.services.csrf.new_nonce()
+        secure = self.settings["is_secure"]
+        self.set_cookie(
+            self.nonce_cookie, signed, httponly=True, samesite="Lax", secure=secure, max_age=NONCE_SECONDS
+        )
+        return nonce
+
+
+def _implements(handler: type[RequestHandler], method: str) -> bool:
+    return getattr(handler, method) is not getattr(RequestHandler, method)

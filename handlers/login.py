@@ -1,0 +1,45 @@
+from handlers.pages import PageHandler
+
+
+class LoginHandler(PageHandler):
+    """The sign-in form. Whoever is signed in already may sign in anew; the old session ends."""
+
+    is_return_target = False
+
+    def get(self) -> None:
+        self._show(200, self.get_query_argument("next", ""))
+
+    async def post(self) -> None:
+        email, password = self.field("email"), self.field("password")
+        wanted, is_remembered = self.field("next"), bool(self.field("remember"))
+        missing = {}
+        if not email.strip():
+            missing["email"] = "Enter your email address"
+        if not password:
+            missing["password"] = "Enter your password"  # noqa: S105 - a text
+        if missing:
+            return self._show(422, wanted, email, is_remembered, missing)
+        user = await self.services.accounts.authenticate(email, password)
+        if user is None:
+            # One message for an unknown address and a wrong password: nobody learns who has an account.
+            wrong = {"form": "Check your email address and password"}
+            return self._show(401, wanted, email, is_remembered, wrong)
+        await self.sign_in(user, is_remembered=is_remembered)
+        return self.redirect(self.next_page(wanted), status=303)
+
+    def _show(
+        self,
+        status: int,
+        wanted: str,
+        email: str = "",
+        is_remembered: bool = False,
+        errors: dict[str, str] | None = None,
+    ) -> None:
+        self.set_status(status)
+        self.render(
+            "login.html",
+            values={"email": email, "remember": is_remembered},
+            errors=errors or {},
+            next=wanted if self.next_page(wanted) == wanted else "",
+            idle_minutes=self.services.lifetime.idle // 60,
+        )

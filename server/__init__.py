@@ -1,0 +1,1 @@
+"""The site's services. Requests and pages are in `handlers`."""

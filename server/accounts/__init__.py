@@ -1,0 +1,16 @@
+"""People's accounts: who may sign in."""
+
+from server.accounts.accounts import Accounts, InvalidAccount, Refusal
+from server.accounts.passwords import HashQueueFull, Passwords
+from server.accounts.users import EmailTaken, User, Users
+
+__all__ = [
+    "Accounts",
+    "EmailTaken",
+    "HashQueueFull",
+    "InvalidAccount",
+    "Passwords",
+    "Refusal",
+    "User",
+    "Users",
+]

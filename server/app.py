@@ -1,0 +1,75 @@
+"""The site's table of contents: every address and the handler behind it."""
+
+import asyncio
+import re
+from pathlib import Path
+
+from tornado.web import Application, RequestHandler
+
+from handlers.account import AccountHandler
+from handlers.api.errors import ApiNotFoundHandler
+from handlers.api.session import SessionApiHandler
+from handlers.api.users import UsersApiHandler
+from handlers.errors import NotFoundHandler
+from handlers.home import HomeHandler
+from handlers.login import LoginHandler
+from handlers.logout import LogoutHandler
+from handlers.monitoring import HealthHandler, ReadyHandler
+from handlers.pages import PageHandler
+from handlers.signup import SignupHandler
+from handlers.static import SiteStaticHandler
+from server.inflight import InFlight
+from server.logs import log_request
+from server.services import Services
+from settings import Settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+ROUTES: list[tuple[str, type[RequestHandler]]] = [
+    (r"/", HomeHandler),
+    (r"/signup", SignupHandler),
+    (r"/login", LoginHandler),
+    (r"/logout", LogoutHandler),
+    (r"/account", AccountHandler),
+    (r"/api/session", SessionApiHandler),
+    (r"/api/users", UsersApiHandler),
+    (r"/api(?:/.*)?", ApiNotFoundHandler),
+    (r"/healthz", HealthHandler),
+    (r"/readyz", ReadyHandler),
+]
+
+
+def make_app(settings: Settings, services: Services) -> Application:
+    """The site as a Tornado application. Its setting "stopping" is an event: set it and it says goodbye."""
+    return Application(
+        [*ROUTES],
+        default_handler_class=NotFoundHandler,
+        services=services,
+        sessions=services.sessions,
+        login_url="/login",
+        hosts=frozenset(settings.hosts),
+        trusted_origins=_trusted_origins(settings),
+        cross_origin_protection=True,
+        is_secure=settings.is_secure,
+        is_registration_open=settings.registration == "open",
+        return_targets=_return_targets(),
+        stopping=asyncio.Event(),
+        in_flight=InFlight(),
+        log_function=log_request,
+        template_path=str(ROOT / "templates"),
+        static_path=str(ROOT / "static"),
+        static_handler_class=SiteStaticHandler,
+    )
+
+
+def _trusted_origins(settings: Settings) -> frozenset[str]:
+    return frozenset((*settings.trusted_origins, settings.public_url)) - {""}
+
+
+def _return_targets() -> list[re.Pattern[str]]:
+    """The pages that people may be sent back to after signing in."""
+    return [
+        re.compile(pattern)
+        for pattern, handler in ROUTES
+        if issubclass(handler, PageHandler) and handler.is_return_target and "get" in vars(handler)
+    ]

@@ -1,0 +1,71 @@
+"""The MongoDB client: the only module that imports motor, and its time limits.
+
+Motor gets critical fixes only, until May 2027. Everything else uses what it shares with
+`pymongo.AsyncMongoClient`, so that this module is all that has to change.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+from motor.motor_asyncio import AsyncIOMotorClient
+from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+
+from server.errors import SettingsError, StartError
+
+HEARTBEAT_MS = 1000
+
+
+@asynccontextmanager
+async def open_database(uri: str, name: str, deadline: float) -> AsyncIterator[Any]:
+    """The database `name` at `uri`, reached and ready; the client closes at the end.
+
+    No operation takes longer than `deadline` seconds. Raises `StartError` if it cannot be reached and
+    `SettingsError` for a URI that is none; neither shows the URI, which may hold a password.
+    """
+    client = _client(uri, deadline)
+    try:
+        await _reach(client, uri)
+        yield client[name]
+    finally:
+        client.close()
+
+
+async def ping(database: Any) -> bool:
+    """Whether the database answers within its deadline."""
+    try:
+        await database.command("ping")
+    except PyMongoError:
+        return False
+    return True
+
+
+def _client(uri: str, deadline: float) -> Any:
+    try:
+        return AsyncIOMotorClient(
+            uri,
+            appname="latchkey",
+            tz_aware=True,
+            # Without it motor's threads stay blocked on a server that hangs, and the process cannot exit.
+            timeoutMS=int(deadline * 1000),
+            # A new primary must be noticed well within one request's deadline.
+            heartbeatFrequencyMS=HEARTBEAT_MS,
+        )
+    except (InvalidURI, ConfigurationError, ValueError, TypeError):
+        # The driver's own message may repeat parts of the URI, and with them the password.
+        raise SettingsError(
+            "MONGODB_URI is (not shown); expected mongodb://USER:PASSWORD@HOST:PORT/, percent-encoded"
+        ) from None
+
+
+async def _reach(client: Any, uri: str) -> None:
+    hosts = urlsplit(uri).netloc.rpartition("@")[2]
+    try:
+        await client.admin.command("ping")
+    except OperationFailure as error:
+        reason = (error.details or {}).get("errmsg", "no reason given")
+        raise StartError(f"MongoDB at {hosts} refused: {reason}; correct MONGODB_URI") from None
+    except PyMongoError as error:
+        reason = str(error).partition(",")[0].partition(" (")[0]
+        raise StartError(f"MongoDB at {hosts} cannot be reached: {reason}") from None

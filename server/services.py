@@ -1,0 +1,82 @@
+"""The composition root: everything a handler may use, made from the settings, opened and closed together."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from server.accounts import Accounts, Passwords, Users
+from server.csrf import CsrfTokens
+from server.database import open_database, ping
+from server.errors import StartError
+from server.secret import development_secret
+from server.sessions import Lifetime, MongoSessionStore, SessionCookie, Sessions, StoreUnavailable
+from settings import Settings
+
+SIGNATURE_MARGIN_SECONDS = 86400
+
+
+@dataclass(frozen=True)
+class Services:
+    """What handlers and commands work with. Made by `open_services`."""
+
+    database: Any
+    sessions: Sessions
+    accounts: Accounts
+    csrf: CsrfTokens
+    lifetime: Lifetime
+    remembered_lifetime: Lifetime
+
+    async def is_database_up(self) -> bool:
+        """Whether the database answers within its deadline."""
+        return await ping(self.database)
+
+
+@asynccontextmanager
+async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[Services]:
+    """The services on the database at `mongodb_uri`, indexes made; all closed at the end.
+
+    Raises `StartError` or `SettingsError`.
+    """
+    async with AsyncExitStack() as stack:
+        deadline = settings.store_deadline
+        database = await stack.enter_async_context(
+            open_database(mongodb_uri, settings.mongodb_database, deadline)
+        )
+        passwords = await stack.enter_async_context(
+            Passwords(settings.argon2_memory_kib, settings.argon2_time_cost)
+        )
+        store = MongoSessionStore(database["sessions"], deadline)
+        users = Users(database["users"], deadline)
+        try:
+            await store.create_indexes()
+            await users.create_indexes()
+        except StoreUnavailable as error:
+            raise StartError(f"the indexes of the database cannot be created: {error}") from None
+        secrets = settings.cookie_secrets or (development_secret(settings.data_dir),)
+        lifetime = Lifetime(settings.session_idle_timeout, settings.session_absolute_timeout)
+        remembered = Lifetime(
+            settings.remember_idle_timeout, settings.remember_absolute_timeout, persistent=True
+        )
+        yield Services(
+            database,
+            Sessions(store, _cookie(settings, secrets), lifetime, settings.session_touch_interval),
+            Accounts(users, passwords, settings.password_min_length),
+            CsrfTokens(secrets),
+            lifetime,
+            remembered,
+        )
+
+
+def _cookie(settings: Settings, secrets: tuple[str, ...]) -> SessionCookie:
+    longest = max(settings.session_absolute_timeout, settings.remember_absolute_timeout)
+    return SessionCookie(
+        settings.cookie_name,
+        secrets,
+        max_age=longest + SIGNATURE_MARGIN_SECONDS,
+        secure=settings.is_secure,
+        samesite=settings.cookie_samesite,
+        path=settings.cookie_path,
+        domain=settings.cookie_domain,
+        partitioned=settings.cookie_partitioned,
+    )

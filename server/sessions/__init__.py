@@ -1,0 +1,31 @@
+"""Server-side sessions for any Tornado application. Imports nothing else of this project.
+
+sessions = Sessions(MongoSessionStore(collection, deadline=2), cookie, Lifetime(idle=1800, absolute=86400))
+Application(routes, sessions=sessions)      # and handlers subclass SessionHandler
+"""
+
+from server.sessions.cookie import SessionCookie
+from server.sessions.handler import SessionHandler
+from server.sessions.mongo import MongoSessionStore, store_errors
+from server.sessions.record import Client, Lifetime, RetiredRecord, SessionDraft, SessionRecord
+from server.sessions.session import Absence, Session
+from server.sessions.sessions import Sessions
+from server.sessions.store import SessionStore, StoreUnavailable, UnstorableValue
+
+__all__ = [
+    "Absence",
+    "Client",
+    "Lifetime",
+    "MongoSessionStore",
+    "RetiredRecord",
+    "Session",
+    "SessionCookie",
+    "SessionDraft",
+    "SessionHandler",
+    "SessionRecord",
+    "SessionStore",
+    "Sessions",
+    "StoreUnavailable",
+    "UnstorableValue",
+    "store_errors",
+]

@@ -1,0 +1,223 @@
+"""Sessions in MongoDB: one document a session, one BSON field a top-level key of its data.
+
+Written with what motor and `pymongo.AsyncMongoClient` have in common, so that either client will do.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Collection, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import fields
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.errors import BSONError
+from pymongo import ReturnDocument, WriteConcern
+from pymongo.errors import OperationFailure, PyMongoError
+
+from server.sessions.record import Client, Lifetime, RetiredRecord, SessionDraft, SessionRecord
+from server.sessions.store import StoreUnavailable, UnstorableValue
+
+RETIRED_SECONDS = 60
+INDEX_OPTIONS_CONFLICT = 85
+
+logger = logging.getLogger("latchkey.sessions")
+
+# Judged by the database's clock inside the query: the TTL index only cleans up, and does so once a minute.
+_UNEXPIRED = {"$expr": {"$gt": ["$expires_at", "$$NOW"]}}
+_ALIVE = {"retired": {"$exists": False}, **_UNEXPIRED}
+_STORED = [field.name for field in fields(SessionRecord) if field.name not in {"id", "now"}]
+_FIELDS: dict[str, Any] = dict.fromkeys([*_STORED, "retired"], 1) | {"now": "$$NOW"}
+_CODEC: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
+
+
+@asynccontextmanager
+async def store_errors(deadline: float) -> AsyncIterator[None]:
+    """Turns every failure of the database in its body, and `deadline` seconds passing, into
+    `StoreUnavailable`."""
+    try:
+        async with asyncio.timeout(deadline):
+            yield
+    except (PyMongoError, TimeoutError) as error:
+        raise StoreUnavailable(str(error) or type(error).__name__) from error
+
+
+class MongoSessionStore:
+    """A `SessionStore` on a MongoDB collection. `deadline` is the longest a call may take, in seconds."""
+
+    def __init__(self, collection: Any, deadline: float) -> None:
+        self._collection = collection.with_options(codec_options=_CODEC)
+        # What creates or ends a session must survive a failover: a sign-out that is rolled back is none.
+        self._majority = self._collection.with_options(write_concern=WriteConcern("majority"))
+        self._deadline = deadline
+
+    async def create_indexes(self) -> None:
+        """Creates what is missing; safe to repeat and from several processes at once."""
+        async with store_errors(self._deadline):
+            await self._create_ttl_index()
+            await self._collection.create_index(
+                [("user_id", 1), ("active_at", -1)],
+                name="user",
+                partialFilterExpression={"user_id": {"$exists": True}},
+            )
+
+    def encode(self, value: Any) -> bytes:
+        try:
+            return bson.encode({"v": value})
+        except (BSONError, OverflowError, UnicodeError, TypeError, ValueError, RecursionError) as error:
+            raise UnstorableValue(str(error)) from error
+
+    async def insert(self, draft: SessionDraft) -> SessionRecord:
+        # A pipeline, because only a pipeline can read the database's clock. The filter matches no document
+        # that exists, so this inserts or fails with a duplicate key; it never overwrites.
+        async with store_errors(self._deadline):
+            document = await self._majority.find_one_and_update(
+                {"_id": draft.id, "handle": {"$exists": False}, "retired": {"$exists": False}},
+                [{"$replaceWith": {"$mergeObjects": [{"$literal": _document(draft)}, _times(draft)]}}],
+                upsert=True,
+                return_document=ReturnDocument.AFTER,
+                projection=_FIELDS,
+            )
+        return _record(document)
+
+    async def find(self, ids: Collection[bytes]) -> dict[bytes, SessionRecord | RetiredRecord]:
+        async with store_errors(self._deadline):
+            documents = await self._collection.find(
+                {"_id": {"$in": list(ids)}, **_UNEXPIRED}, _FIELDS, batch_size=len(ids) + 1
+            ).to_list(None)
+        return {document["_id"]: _record_or_mark(document) for document in documents}
+
+    async def update(
+        self,
+        session_id: bytes,
+        *,
+        set_keys: Mapping[str, Any] | None = None,
+        unset_keys: Collection[str] = (),
+        increments: Mapping[str, int] | None = None,
+        rev: int | None = None,
+    ) -> SessionRecord | None:
+        change: dict[str, dict[str, Any]] = {
+            "$inc": {"rev": 1, **{f"data.{key}": by for key, by in (increments or {}).items()}}
+        }
+        if set_keys:
+            change["$set"] = {f"data.{key}": value for key, value in set_keys.items()}
+        if unset_keys:
+            change["$unset"] = {f"data.{key}": "" for key in unset_keys}
+        async with store_errors(self._deadline):
+            document = await self._collection.find_one_and_update(
+                _live(session_id, rev), change, return_document=ReturnDocument.AFTER, projection=_FIELDS
+            )
+        return _record(document) if document else None
+
+    async def touch(self, session_ids: Collection[bytes]) -> None:
+        idle_end = {"$add": ["$$NOW", {"$multiply": ["$lifetime.idle", 1000]}]}
+        async with store_errors(self._deadline):
+            await self._collection.update_many(
+                {"_id": {"$in": list(session_ids)}, **_ALIVE},
+                [
+                    {
+                        "$set": {
+                            "seen_at": "$$NOW",
+                            "active_at": "$$NOW",
+                            "expires_at": {"$min": [idle_end, "$ends_at"]},
+                        }
+                    }
+                ],
+            )
+
+    async def retire(self, session_id: bytes, rev: int | None = None) -> bool:
+        mark = {
+            "_id": "$_id",
+            "retired": True,
+            "expires_at": {"$add": ["$$NOW", RETIRED_SECONDS * 1000]},
+        }
+        async with store_errors(self._deadline):
+            result = await self._majority.update_one(_live(session_id, rev), [{"$replaceWith": mark}])
+        return bool(result.matched_count)
+
+    async def end(self, session_id: bytes) -> bool:
+        async with store_errors(self._deadline):
+            result = await self._majority.delete_one({"_id": session_id, "retired": {"$exists": False}})
+        return bool(result.deleted_count)
+
+    async def end_user(self, user_id: str, except_id: bytes | None = None) -> int:
+        async with store_errors(self._deadline):
+            result = await self._majority.delete_many({"user_id": user_id, "_id": {"$ne": except_id}})
+        return int(result.deleted_count)
+
+    async def list_user(self, user_id: str) -> list[SessionRecord]:
+        async with store_errors(self._deadline):
+            documents = (
+                await self._collection.find({"user_id": user_id, **_ALIVE}, _FIELDS)
+                .sort([("active_at", -1)])
+                .to_list(None)
+            )
+        return [_record(document) for document in documents]
+
+    async def _create_ttl_index(self) -> None:
+        try:
+            await self._collection.create_index([("expires_at", 1)], name="expiry", expireAfterSeconds=0)
+        except OperationFailure as error:
+            if error.code != INDEX_OPTIONS_CONFLICT:
+                raise
+            # An index on the field with another age would end sessions late or early: mend it in place.
+            await self._collection.database.command(
+                "collMod",
+                self._collection.name,
+                index={"keyPattern": {"expires_at": 1}, "expireAfterSeconds": 0},
+            )
+
+
+def _live(session_id: bytes, rev: int | None) -> dict[str, Any]:
+    return {"_id": session_id, **_ALIVE} if rev is None else {"_id": session_id, "rev": rev, **_ALIVE}
+
+
+def _document(draft: SessionDraft) -> dict[str, Any]:
+    life, client = draft.lifetime, draft.client
+    document: dict[str, Any] = {
+        "_id": draft.id,
+        "handle": draft.handle,
+        "data": dict(draft.data),
+        "rev": 0,
+        "lifetime": {"idle": life.idle, "absolute": life.absolute, "persistent": life.persistent},
+        "client": {"label": client.label, "ip": client.ip, "user_agent": client.user_agent},
+    }
+    if draft.user_id is not None:
+        document |= {"user_id": draft.user_id, "epoch": draft.epoch}
+    return document
+
+
+def _times(draft: SessionDraft) -> dict[str, Any]:
+    ends_at: Any = draft.ends_at or {"$add": ["$$NOW", draft.lifetime.absolute * 1000]}
+    idle_end = {"$add": ["$$NOW", draft.lifetime.idle * 1000]}
+    return {
+        "created_at": draft.created_at or "$$NOW",
+        "seen_at": "$$NOW",
+        "active_at": "$$NOW",
+        "expires_at": {"$min": [idle_end, ends_at]},
+        "ends_at": ends_at,
+    }
+
+
+def _record_or_mark(document: dict[str, Any]) -> SessionRecord | RetiredRecord:
+    return RetiredRecord(document["_id"]) if document.get("retired") else _record(document)
+
+
+def _record(document: dict[str, Any]) -> SessionRecord:
+    return SessionRecord(
+        id=document["_id"],
+        handle=document["handle"],
+        data=document["data"],
+        rev=document["rev"],
+        lifetime=Lifetime(**document["lifetime"]),
+        client=Client(**document["client"]),
+        user_id=document.get("user_id"),
+        epoch=document.get("epoch"),
+        created_at=document["created_at"],
+        seen_at=document["seen_at"],
+        active_at=document["active_at"],
+        expires_at=document["expires_at"],
+        ends_at=document["ends_at"],
+        now=document["now"],
+    )

@@ -1,0 +1,305 @@
+"""The session as a handler sees it: a mapping, some facts, and the verbs that change it in the store."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum, auto
+from typing import Any
+
+from server.sessions.data import SessionData, check_key
+from server.sessions.record import Client, Lifetime, SessionDraft, SessionRecord
+from server.sessions.store import SessionStore
+from server.sessions.token import digest, new_handle, new_token
+
+
+class Absence(Enum):
+    """Why a request has no live session, and whether writing to it may start one."""
+
+    NO_COOKIE = auto()  # none was sent, or none with a good signature
+    ENDED = auto()  # a well-signed cookie came, but its session had ended or expired
+    RETIRED = auto()  # its session has just got a new token: an answer of ours would overwrite that cookie
+    ENDED_MEANWHILE = auto()  # it was alive when the request came: nothing may bring it back
+
+    @property
+    def may_start(self) -> bool:
+        return self in {Absence.NO_COOKIE, Absence.ENDED}
+
+
+@dataclass(frozen=True, slots=True)
+class Defaults:
+    """What a session starts with when a handler simply writes to it."""
+
+    lifetime: Lifetime
+    touch_interval: int  # seconds
+
+
+class Session(SessionData):
+    """One request's session. Read and write it like a dict; the end of the request stores what changed.
+
+    A session is stored, and the browser gets a cookie, once there is something in it. Parallel requests that
+    change different keys do not disturb each other; for the same key the last writer wins. Keys are strings
+    of 1 to 128 bytes without dots, control characters and a leading dollar sign; others raise ValueError.
+    """
+
+    def __init__(
+        self,
+        store: SessionStore,
+        defaults: Defaults,
+        client: Callable[[], Client],
+        record: SessionRecord | None = None,
+        absence: Absence = Absence.NO_COOKIE,
+    ) -> None:
+        super().__init__(store.encode)
+        self._store = store
+        self._defaults = defaults
+        self._client = client
+        self._record: SessionRecord | None = None
+        self._absence = absence
+        self._token_to_send: str | None = None
+        self._is_token_kept_on_error = False
+        self._is_cookie_to_clear = False
+        if record:
+            self._adopt(record)
+
+    def __repr__(self) -> str:
+        return f"<Session {self.handle or 'new'}>"  # no data: it may end up in a log
+
+    # Facts. All are None while nothing is stored.
+
+    @property
+    def is_new(self) -> bool:
+        """Whether nothing is stored, so that writing would start a session."""
+        return self._record is None
+
+    @property
+    def absence(self) -> Absence | None:
+        """Why there is no live session, or None if there is one."""
+        return self._absence if self._record is None else None
+
+    @property
+    def id(self) -> bytes | None:
+        """The store's id, the digest of the token. For keyed hashes, never for people."""
+        return self._record.id if self._record else None
+
+    @property
+    def handle(self) -> str | None:
+        """The public name, for lists and logs."""
+        return self._record.handle if self._record else None
+
+    @property
+    def user_id(self) -> str | None:
+        return self._record.user_id if self._record else None
+
+    @property
+    def lifetime(self) -> Lifetime | None:
+        return self._record.lifetime if self._record else None
+
+    @property
+    def client(self) -> Client | None:
+        """Who opened it."""
+        return self._record.client if self._record else None
+
+    @property
+    def created_at(self) -> datetime | None:
+        return self._record.created_at if self._record else None
+
+    @property
+    def read_at(self) -> datetime | None:
+        """The store's clock when the session was read; the other times are by that clock."""
+        return self._record.now if self._record else None
+
+    @property
+    def expires_at(self) -> datetime | None:
+        """When it ends if nothing happens after this request."""
+        record = self._record
+        if record is None:
+            return None
+        if self._is_touch_due():
+            return record.lifetime.expires_at(record.now, record.ends_at)
+        return record.expires_at
+
+    @property
+    def ends_at(self) -> datetime | None:
+        """When it ends whatever happens."""
+        return self._record.ends_at if self._record else None
+
+    # Verbs
+
+    async def start(
+        self, data: Mapping[str, Any], *, user_id: str, epoch: int, lifetime: Lifetime, client: Client
+    ) -> None:
+        """Signs a user in: a new session with a new token, in place of whatever this request had.
+
+        Nothing is kept and the old session ends, so that whoever planted its token, or used the browser
+        before, has no part in the new one (session fixation, ASVS 7.2.4).
+        """
+        for key in data:
+            check_key(key)
+        token = new_token()
+        old = self._record
+        record = await self._store.insert(
+            SessionDraft(digest(token), new_handle(), data, lifetime, client, user_id, epoch)
+        )
+        if old:
+            await self._store.retire(old.id)
+        self._replace_token(token, is_kept_on_error=old is not None)
+        self._adopt(record)
+
+    async def regenerate(self) -> bool:
+        """Gives the session a new token; the old one dies. Data, age and user stay; changes are saved.
+
+        False if the session has ended, or another request has given it a new token first. The copy is stored
+        before the original is retired, and counts only if this request retired it: a crash in between signs
+        nobody out, and of several at once one wins.
+        """
+        while (old := self._record) is not None:
+            token = new_token()
+            draft = SessionDraft(
+                digest(token), new_handle(), dict(self), old.lifetime, old.client, old.user_id, old.epoch,
+                old.created_at, old.ends_at,
+            )  # fmt: skip
+            copy = await self._store.insert(draft)
+            if await self._store.retire(old.id, old.rev):
+                self._replace_token(token, is_kept_on_error=True)
+                self._adopt(copy)
+                return True
+            await self._store.end(copy.id)
+            if not await self._rebase():
+                return False
+        return False
+
+    async def destroy(self) -> None:
+        """Ends the session, here and for every other request; the answer clears the cookie.
+
+        Harmless if there is none. What is written afterwards starts a new one.
+        """
+        if self._record:
+            await self._store.end(self._record.id)
+            self._is_cookie_to_clear = True
+            self._absence = Absence.NO_COOKIE
+        self._drop()
+
+    async def save(self) -> bool:
+        """Stores the changes now. False if the session has ended meanwhile: then they are dropped.
+
+        Raises `UnstorableValue` or `StoreUnavailable`; then nothing was written.
+        """
+        changes = self.changes()
+        if not changes:
+            return True
+        if self._record is None:
+            return await self._create()
+        record = await self._store.update(
+            self._record.id, set_keys=changes.set_keys, unset_keys=changes.unset_keys
+        )
+        if record is None:
+            self._end_meanwhile()
+            return False
+        self._record = record
+        self.mark_saved()
+        return True
+
+    async def reload(self) -> bool:
+        """Reads the session again; changes not saved are lost. False if it has ended."""
+        record = await self._read(self._record.id) if self._record else None
+        if record is None:
+            self._end_meanwhile()
+            return False
+        self._adopt(record)
+        return True
+
+    # The end of the request, for `SessionHandler`
+
+    def needs_commit(self, touch: bool) -> bool:
+        """Whether `commit` has something to write. Raises `UnstorableValue`."""
+        return bool(self.changes()) or (touch and self._is_touch_due())
+
+    async def commit(self, touch: bool) -> None:
+        """Saves the changes and, with `touch`, moves the idle timeout on if that is due."""
+        is_touch_due = touch and self._is_touch_due()
+        if await self.save() and is_touch_due and self._record:
+            await self._store.touch([self._record.id])
+
+    def discard(self) -> None:
+        """Drops what was not saved, for an answer that reports an error.
+
+        A new token goes with it, unless it replaced one that the browser still has: that one is dead, and an
+        error must not sign anybody out.
+        """
+        self.accept(self._record.data if self._record else {})
+        if not self._is_token_kept_on_error:
+            self._token_to_send = None
+
+    def send_again(self, token: str) -> None:
+        """Has the cookie sent again with the same token: its signing key is not the newest."""
+        self._replace_token(token, is_kept_on_error=True)
+
+    @property
+    def token_to_send(self) -> str | None:
+        """The token that the browser must get with this answer."""
+        return self._token_to_send
+
+    @property
+    def cookie_max_age(self) -> int | None:
+        """Seconds the browser may keep the cookie, or None: until it is closed."""
+        record = self._record
+        if record is None or not record.lifetime.persistent:
+            return None
+        return max(1, int((record.ends_at - record.now).total_seconds()))
+
+    @property
+    def is_cookie_to_clear(self) -> bool:
+        """Whether this request ended the session. A cookie found dead is left alone: clearing it could
+        remove the cookie of a sign-in that has just happened."""
+        return self._is_cookie_to_clear and self._token_to_send is None
+
+    # Helpers
+
+    def _is_touch_due(self) -> bool:
+        record = self._record
+        if record is None:
+            return False
+        interval = min(self._defaults.touch_interval, record.lifetime.idle / 10)
+        return record.now - record.seen_at >= timedelta(seconds=interval)
+
+    async def _create(self) -> bool:
+        if not self._absence.may_start:
+            self._drop()
+            return False
+        token = new_token()
+        draft = SessionDraft(digest(token), new_handle(), dict(self), self._defaults.lifetime, self._client())
+        self._record = await self._store.insert(draft)
+        self._replace_token(token, is_kept_on_error=False)
+        self.mark_saved()
+        return True
+
+    async def _read(self, session_id: bytes) -> SessionRecord | None:
+        found = (await self._store.find([session_id])).get(session_id)
+        return found if isinstance(found, SessionRecord) else None
+
+    async def _rebase(self) -> bool:
+        """Puts the changes of this request onto the newest stored state. False if there is none."""
+        changes = self.changes()
+        if not await self.reload():
+            return False
+        self.update(changes.set_keys)
+        for key in changes.unset_keys:
+            self.pop(key, None)
+        return True
+
+    def _adopt(self, record: SessionRecord) -> None:
+        self._record = record
+        self.accept(record.data)
+
+    def _replace_token(self, token: str, *, is_kept_on_error: bool) -> None:
+        self._token_to_send = token
+        self._is_token_kept_on_error = is_kept_on_error
+
+    def _end_meanwhile(self) -> None:
+        self._absence = Absence.ENDED_MEANWHILE
+        self._drop()
+
+    def _drop(self) -> None:
+        self._record = None
+        self._token_to_send = None
+        self.accept({})

@@ -1,0 +1,55 @@
+"""The way in: a store, a cookie and the lifetimes, put together once for the application."""
+
+from collections.abc import Callable, Iterable
+
+from server.sessions.cookie import SessionCookie
+from server.sessions.record import Client, Lifetime, RetiredRecord, SessionRecord
+from server.sessions.session import Absence, Defaults, Session
+from server.sessions.store import SessionStore
+from server.sessions.token import digest
+
+
+class Sessions:
+    """Finds the session of each request. Give it to Tornado as `Application(..., sessions=Sessions(...))`.
+
+    `lifetime` is that of a session that nobody signed in to; sign-in chooses its own. `touch_interval` is
+    the least time in seconds between two writes that only move the idle timeout on, and never more than a
+    tenth of that timeout.
+    """
+
+    def __init__(
+        self, store: SessionStore, cookie: SessionCookie, lifetime: Lifetime, touch_interval: int = 60
+    ) -> None:
+        self.store = store
+        self.cookie = cookie
+        self._defaults = Defaults(lifetime, touch_interval)
+
+    async def load(self, cookie_headers: Iterable[str], client: Callable[[], Client]) -> Session:
+        """The session that the `Cookie` headers of a request name, or a new, empty one.
+
+        Without a well-signed cookie the store is not asked. `client` is called only if a session starts.
+        Raises `StoreUnavailable`.
+        """
+        tokens = self.cookie.read(cookie_headers)
+        if not tokens:
+            return self._new(client, Absence.NO_COOKIE)
+        ids = [digest(token.value) for token in tokens]
+        found = await self.store.find(ids)
+        for token, session_id in zip(tokens, ids, strict=True):
+            record = found.get(session_id)
+            if isinstance(record, SessionRecord):
+                session = Session(self.store, self._defaults, client, record)
+                if not token.is_current:
+                    session.send_again(token.value)
+                return session
+        was_retired = any(isinstance(record, RetiredRecord) for record in found.values())
+        return self._new(client, Absence.RETIRED if was_retired else Absence.ENDED)
+
+    def cookie_line(self, session: Session) -> str | None:
+        """The `Set-Cookie` line that the answer to this session's request needs, or None."""
+        if session.token_to_send:
+            return self.cookie.set_line(session.token_to_send, session.cookie_max_age)
+        return self.cookie.clear_line() if session.is_cookie_to_clear else None
+
+    def _new(self, client: Callable[[], Client], absence: Absence) -> Session:
+        return Session(self.store, self._defaults, client, absence=absence)

@@ -1,0 +1,87 @@
+"""How the text of a setting becomes a value. Every function raises ValueError for text it cannot take."""
+
+import re
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+SECRET_LENGTH = 32
+
+
+def text(text: str) -> str:
+    return text
+
+
+def items(text: str) -> tuple[str, ...]:
+    return tuple(item.strip() for item in text.split(",") if item.strip())
+
+
+def boolean(text: str) -> bool:
+    if text.lower() not in {"true", "yes", "1", "false", "no", "0"}:
+        raise ValueError(text)
+    return text.lower() in {"true", "yes", "1"}
+
+
+def number(low: float, high: float = float("inf")) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        number = int(text)
+        if not low <= number <= high:
+            raise ValueError(text)
+        return number
+
+    return parse
+
+
+def seconds(text: str) -> float:
+    duration = float(text)
+    if not 0 < duration <= 86400:
+        raise ValueError(text)
+    return duration
+
+
+def choice(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(text)
+        return text.lower()
+
+    return parse
+
+
+def origin(text: str) -> str:
+    """`text` as an origin: scheme, host and, unless it is the scheme's own, the port."""
+    parts = urlsplit(text.rstrip("/").lower())
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.port == 0:
+        raise ValueError(text)
+    if parts.path or parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(text)
+    return f"{parts.scheme}://{parts.netloc}"
+
+
+def origins(text: str) -> tuple[str, ...]:
+    return tuple(origin(item) for item in items(text))
+
+
+def hosts(text: str) -> tuple[str, ...]:
+    names = tuple(host.lower() for host in items(text))
+    if any(not re.fullmatch(r"[a-z0-9.-]+|\[[0-9a-f:.]+\]", host) for host in names):
+        raise ValueError(text)
+    return names
+
+
+def secrets(text: str) -> tuple[str, ...]:
+    parts = items(text)
+    if any(len(secret.encode()) < SECRET_LENGTH for secret in parts):
+        raise ValueError(text)
+    return parts
+
+
+def cookie_name(text: str) -> str:
+    if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", text) or text.startswith("__"):
+        raise ValueError(text)
+    return text
+
+
+def cookie_path(text: str) -> str:
+    if not re.fullmatch(r"/[!-:<-~]*", text):
+        raise ValueError(text)
+    return text

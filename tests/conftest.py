@@ -1,0 +1,113 @@
+"""A real mongod for the whole run, a database of its own for each test, and the site on a free port."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+from tornado.ioloop import IOLoop
+from tornado.web import Application
+
+from server.app import make_app
+from server.mongod import EmbeddedMongod
+from server.services import Services, open_services
+from settings import Settings
+from tests.client import Browser
+
+SECRET = "a secret for tests, forty characters long"
+
+
+@pytest.fixture(scope="session")
+def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    mongod = EmbeddedMongod(
+        tmp_path_factory.mktemp("mongod"), None, arguments=["--setParameter", "enableTestCommands=1"]
+    )
+    with asyncio.Runner() as runner:
+        runner.run(mongod.__aenter__())
+        yield mongod.uri
+        runner.run(mongod.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def database_name(mongodb_uri: str) -> Iterator[str]:
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield name
+    with MongoClient[dict[str, Any]](mongodb_uri) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture
+def settings(mongodb_uri: str, database_name: str) -> Settings:
+    return Settings(
+        mongodb_uri=mongodb_uri,
+        mongodb_database=database_name,
+        cookie_secrets=(SECRET,),
+        argon2_memory_kib=7168,
+        argon2_time_cost=1,
+    )
+
+
+@pytest.fixture
+def opened(io_loop: IOLoop) -> Iterator[Callable[[AbstractAsyncContextManager[Any]], Any]]:
+    """Enters async context managers on the test's loop and leaves them, last first, at its end."""
+    managers: list[AbstractAsyncContextManager[Any]] = []
+
+    def enter(manager: AbstractAsyncContextManager[Any]) -> Any:
+        value = io_loop.run_sync(manager.__aenter__)
+        managers.append(manager)
+        return value
+
+    yield enter
+    for manager in reversed(managers):
+        io_loop.run_sync(lambda manager=manager: manager.__aexit__(None, None, None))
+
+
+@pytest.fixture
+def services(opened: Callable[[Any], Any], settings: Settings) -> Services:
+    opened_services: Services = opened(open_services(settings, settings.mongodb_uri))
+    return opened_services
+
+
+@pytest.fixture
+def app(settings: Settings, services: Services) -> Application:
+    return make_app(settings, services)
+
+
+@pytest.fixture
+def browser(http_server: Any, base_url: str) -> Browser:
+    return Browser(base_url)
+
+
+@pytest.fixture
+def other_browser(http_server: Any, base_url: str) -> Browser:
+    return Browser(base_url)
+
+
+@pytest.fixture
+def sessions(services: Services) -> Any:
+    """The collection, for looking and for making sessions old."""
+    return services.database["sessions"]
+
+
+@pytest.fixture
+def expected_errors() -> list[str]:
+    """Put parts of the messages here that a test expects at level ERROR."""
+    return []
+
+
+@pytest.fixture(autouse=True)
+def _no_unexpected_errors(expected_errors: list[str]) -> Iterator[None]:
+    """An unexpected line at level ERROR fails the test that caused it."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler(logging.ERROR)
+    handler.emit = records.append  # type: ignore[method-assign]
+    logging.getLogger().addHandler(handler)
+    yield
+    logging.getLogger().removeHandler(handler)
+    messages = [record.getMessage() for record in records]
+    surprises = [text for text in messages if not any(part in text for part in expected_errors)]
+    assert not surprises, surprises
