@@ -69,6 +69,7 @@ class PageHandler(BaseHandler):
         return namespace | {
             "site_name": SITE_NAME,
             "csrf_token": self.csrf_token,
+            "is_registration_open": self.settings["is_registration_open"],
             "notice": None,
             "errors": {},
         }

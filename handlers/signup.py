@@ -1,7 +1,7 @@
 from tornado.web import HTTPError
 
 from handlers.pages import PageHandler
-from server.accounts import EmailTaken, InvalidAccount, Refusal
+from server.accounts import EmailTaken, InvalidAccount
 
 
 class SignupHandler(PageHandler):
@@ -22,8 +22,7 @@ class SignupHandler(PageHandler):
         try:
             user = await self.services.accounts.create(email, self.field("password"))
         except InvalidAccount as error:
-            errors = {field: self._explain(refusal) for field, refusal in error.refusals.items()}
-            return self._show(wanted, email, errors)
+            return self._show(wanted, email, error.problems)
         except EmailTaken:
             return self._show(wanted, email, {"email": "There is already an account with this email address"})
         await self.sign_in(user, is_remembered=False)
@@ -39,13 +38,3 @@ class SignupHandler(PageHandler):
             next=wanted if self.next_page(wanted) == wanted else "",
             password_min_length=self.services.accounts.password_min_length,
         )
-
-    def _explain(self, refusal: Refusal) -> str:
-        shortest = self.services.accounts.password_min_length
-        return {
-            Refusal.EMAIL_MISSING: "Enter your email address",
-            Refusal.EMAIL_INVALID: "Enter an email address such as name@example.com",
-            Refusal.PASSWORD_MISSING: "Enter a password",
-            Refusal.PASSWORD_TOO_SHORT: f"Use at least {shortest} characters for your password",
-            Refusal.PASSWORD_TOO_LONG: "Use at most 256 characters for your password",
-        }[refusal]

@@ -41,14 +41,16 @@ def database_name(mongodb_uri: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(mongodb_uri: str, database_name: str) -> Settings:
-    return Settings(
-        mongodb_uri=mongodb_uri,
-        mongodb_database=database_name,
-        cookie_secrets=(SECRET,),
-        argon2_memory_kib=7168,
-        argon2_time_cost=1,
-    )
+def settings(request: pytest.FixtureRequest, mongodb_uri: str, database_name: str) -> Settings:
+    """Cheap hashes and a database of one's own; indirect parameters change what a test needs changed."""
+    chosen = {
+        "mongodb_uri": mongodb_uri,
+        "mongodb_database": database_name,
+        "cookie_secrets": (SECRET,),
+        "argon2_memory_kib": 7168,
+        "argon2_time_cost": 1,
+    }
+    return Settings(**chosen | getattr(request, "param", {}))
 
 
 @pytest.fixture
@@ -78,12 +80,12 @@ def app(settings: Settings, services: Services) -> Application:
 
 
 @pytest.fixture
-def browser(http_server: Any, base_url: str) -> Browser:
+def browser(app: Application, http_server: Any, base_url: str) -> Browser:
     return Browser(base_url)
 
 
 @pytest.fixture
-def other_browser(http_server: Any, base_url: str) -> Browser:
+def other_browser(app: Application, http_server: Any, base_url: str) -> Browser:
     return Browser(base_url)
 
 

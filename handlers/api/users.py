@@ -1,6 +1,6 @@
 from handlers.api.base import Problem
 from handlers.api.session import SessionDescription
-from server.accounts import EmailTaken, InvalidAccount, Refusal
+from server.accounts import EmailTaken, InvalidAccount
 
 
 class UsersApiHandler(SessionDescription):
@@ -14,19 +14,8 @@ class UsersApiHandler(SessionDescription):
         try:
             user = await self.services.accounts.create(email, password)
         except InvalidAccount as error:
-            reasons = " ".join(self._explain(refusal) for refusal in error.refusals.values())
-            raise Problem(422, "invalid_input", reasons) from None
+            raise Problem(422, "invalid_input", f"{error}.") from None
         except EmailTaken:
             raise Problem(409, "email_taken", "There is already an account with this address.") from None
         await self.sign_in(user, is_remembered=False)
         self.answer(201, self.description())
-
-    def _explain(self, refusal: Refusal) -> str:
-        shortest = self.services.accounts.password_min_length
-        return {
-            Refusal.EMAIL_MISSING: "The email address is missing.",
-            Refusal.EMAIL_INVALID: "The email address is not valid.",
-            Refusal.PASSWORD_MISSING: "The password is missing.",
-            Refusal.PASSWORD_TOO_SHORT: f"The password has fewer than {shortest} characters.",
-            Refusal.PASSWORD_TOO_LONG: "The password has more than 256 characters.",
-        }[refusal]

@@ -1,6 +1,6 @@
 """People's accounts: who may sign in."""
 
-from server.accounts.accounts import Accounts, InvalidAccount, Refusal
+from server.accounts.accounts import Accounts, InvalidAccount
 from server.accounts.passwords import HashQueueFull, Passwords
 from server.accounts.users import EmailTaken, User, Users
 
@@ -10,7 +10,6 @@ __all__ = [
     "HashQueueFull",
     "InvalidAccount",
     "Passwords",
-    "Refusal",
     "User",
     "Users",
 ]

@@ -1,7 +1,5 @@
 """Signing up and in: the rules for addresses and passwords, and who a pair of them belongs to."""
 
-from enum import StrEnum
-
 from email_validator import EmailNotValidError, validate_email
 
 from server.accounts.passwords import Passwords
@@ -11,22 +9,12 @@ MAX_EMAIL_LENGTH = 254  # RFC 5321
 MAX_PASSWORD_LENGTH = 256
 
 
-class Refusal(StrEnum):
-    """What is wrong with a wanted account."""
-
-    EMAIL_MISSING = "email_missing"
-    EMAIL_INVALID = "email_invalid"
-    PASSWORD_MISSING = "password_missing"  # noqa: S105 - a code, not a password
-    PASSWORD_TOO_SHORT = "password_too_short"  # noqa: S105
-    PASSWORD_TOO_LONG = "password_too_long"  # noqa: S105
-
-
 class InvalidAccount(Exception):
-    """The account cannot be made. `refusals` says why, by field: "email" and "password"."""
+    """The account cannot be made. `problems` says why to people, by field: "email" and "password"."""
 
-    def __init__(self, refusals: dict[str, Refusal]) -> None:
-        super().__init__(", ".join(refusals.values()))
-        self.refusals = refusals
+    def __init__(self, problems: dict[str, str]) -> None:
+        super().__init__(". ".join(problems.values()))
+        self.problems = problems
 
 
 class Accounts:
@@ -40,13 +28,9 @@ class Accounts:
     async def create(self, email: str, password: str) -> User:
         """Makes an account. Raises `InvalidAccount`, `EmailTaken`, `HashQueueFull` or `StoreUnavailable`."""
         normalised = normalise_email(email)
-        refusals = {}
-        if not normalised:
-            refusals["email"] = Refusal.EMAIL_INVALID if email.strip() else Refusal.EMAIL_MISSING
-        if refusal := self._password_refusal(password):
-            refusals["password"] = refusal
-        if not normalised or refusals:
-            raise InvalidAccount(refusals)
+        problems = {"email": _email_problem(email), "password": self._password_problem(password)}
+        if normalised is None or any(problems.values()):
+            raise InvalidAccount({field: text for field, text in problems.items() if text})
         return await self._users.create(normalised, await self._passwords.hash(password))
 
     async def authenticate(self, email: str, password: str) -> User | None:
@@ -64,14 +48,14 @@ class Accounts:
             )
         return user
 
-    def _password_refusal(self, password: str) -> Refusal | None:
+    def _password_problem(self, password: str) -> str:
         if not password:
-            return Refusal.PASSWORD_MISSING
+            return "Enter a password"
         if len(password) < self.password_min_length:
-            return Refusal.PASSWORD_TOO_SHORT
+            return f"Use at least {self.password_min_length} characters for your password"
         if len(password) > MAX_PASSWORD_LENGTH:
-            return Refusal.PASSWORD_TOO_LONG
-        return None
+            return f"Use at most {MAX_PASSWORD_LENGTH} characters for your password"
+        return ""
 
 
 def normalise_email(email: str) -> str | None:
@@ -86,3 +70,9 @@ def normalise_email(email: str) -> str | None:
     except (EmailNotValidError, UnicodeError):
         return None
     return address.casefold() if len(address) <= MAX_EMAIL_LENGTH else None
+
+
+def _email_problem(email: str) -> str:
+    if not email.strip():
+        return "Enter your email address"
+    return "" if normalise_email(email) else "Enter an email address such as name@example.com"

@@ -16,6 +16,7 @@ SECONDS_PER_DAY = 86400
 
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _SAME_SITE = {"lax": "Lax", "strict": "Strict", "none": "None"}
+_PRIORITY = {"": "", "low": "Low", "medium": "Medium", "high": "High"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,7 @@ class SessionCookie:
         path: str = "/",
         domain: str = "",
         partitioned: bool = False,
+        priority: str = "",
     ) -> None:
         self._secrets = tuple(secrets)
         if not self._secrets:
@@ -55,11 +57,21 @@ class SessionCookie:
             raise ValueError(f"{name!r} is not a cookie name")
         if samesite not in _SAME_SITE:
             raise ValueError("samesite is lax, strict or none")
+        if priority not in _PRIORITY:
+            raise ValueError("priority is low, medium, high or empty")
         if not secure and (samesite == "none" or partitioned):
             raise ValueError("browsers drop a cookie with SameSite=None or Partitioned that is not Secure")
         self.name = _prefix(secure, path, domain) + name
         self._max_age_days = max_age / SECONDS_PER_DAY
-        self._attributes = _attributes(secure, _SAME_SITE[samesite], path, domain, partitioned)
+        self._attributes = _attributes(
+            {
+                "Path": path,
+                "Domain": domain,
+                "SameSite": _SAME_SITE[samesite],
+                "Priority": _PRIORITY[priority],
+            },
+            {"HttpOnly": True, "Secure": secure, "Partitioned": partitioned},
+        )
 
     def read(self, headers: Iterable[str]) -> list[PresentedToken]:
         """The tokens with a good signature among the `Cookie` headers, in the order they were sent.
@@ -106,16 +118,10 @@ def _prefix(secure: bool, path: str, domain: str) -> str:
     return "__Host-" if path == "/" and not domain else "__Secure-"
 
 
-def _attributes(secure: bool, samesite: str, path: str, domain: str, partitioned: bool) -> str:
+def _attributes(pairs: dict[str, str], flags: dict[str, bool]) -> str:
     # Written by hand, because http.cookies knows no Partitioned before Python 3.14.
-    parts = [f"; Path={path}", "; HttpOnly", f"; SameSite={samesite}", "; Priority=High"]
-    if domain:
-        parts.append(f"; Domain={domain}")
-    if secure:
-        parts.append("; Secure")
-    if partitioned:
-        parts.append("; Partitioned")
-    return "".join(parts)
+    valued = [f"; {name}={value}" for name, value in pairs.items() if value]
+    return "".join(valued + [f"; {name}" for name, is_set in flags.items() if is_set])
 
 
 def _is_from_the_future(value: str) -> bool:
