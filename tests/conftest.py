@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -113,3 +114,12 @@ def _no_unexpected_errors(expected_errors: list[str]) -> Iterator[None]:
     messages = [record.getMessage() for record in records]
     surprises = [text for text in messages if not any(part in text for part in expected_errors)]
     assert not surprises, surprises
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """With NO_SKIPS set, where everything the tests need is there, a skipped test fails the run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if "NO_SKIPS" in os.environ and reporter and reporter.stats.get("skipped"):
+        reporter.write_line("\nNO_SKIPS is set, and tests were skipped", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -1,0 +1,54 @@
+"""The system's Chromium, driven by Playwright. Nothing is downloaded."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+
+from tests.site import Site, running
+
+INSTALL = "Chromium is missing; on Debian and Ubuntu: apt-get install chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+
+
+@pytest.fixture(scope="module")
+def chromium(mongodb_uri: str) -> Iterator[Browser]:
+    """One browser a file: while Playwright is open, no other event loop can run in this thread."""
+    path = os.environ.get("CHROMIUM") or next(
+        filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None
+    )
+    if path is None:
+        pytest.skip(INSTALL)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def site(mongodb_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site]:
+    database = ["--mongodb-uri", mongodb_uri, "--mongodb-database", database_name]
+    with running(*database, "--data-dir", str(tmp_path), "--argon2-memory-kib", "7168") as started:
+        yield started
+
+
+@pytest.fixture
+def context(chromium: Browser, site: Site) -> Iterator[BrowserContext]:
+    made = chromium.new_context(base_url=site.url, viewport={"width": 1280, "height": 800})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page; complaints of the browser, of the content policy above all, fail the test."""
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    yield opened
+    # Chromium reports every answer with an error status; the tests look at those themselves.
+    assert [text for text in complaints if "Failed to load resource" not in text] == []
