@@ -1,16 +1,17 @@
 """BaseHandler: what every page and every API call of the site has in common."""
 
 import secrets
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
 
 from handlers.headers import add_security_headers
-from server.accounts import HashQueueFull, User
+from server.accounts import HashQueueFull, User, device_label
 from server.csrf import NONCE_SECONDS
 from server.services import Services
-from server.sessions import SessionHandler
+from server.sessions import Client, SessionHandler
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 RETRY_SECONDS = 2
@@ -38,6 +39,10 @@ class BaseHandler(SessionHandler):
         `@authenticated` asks here."""
         profile: dict[str, str] | None = self.session.get("user") if self.has_session else None
         return profile
+
+    def client(self) -> Client:
+        client = super().client()
+        return replace(client, label=device_label(client.user_agent))
 
     async def prepare(self) -> None:
         self.settings["in_flight"].add(self)

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from server.accounts import Accounts, Passwords, Users
+from server.accounts import Accounts, Passwords, Users, device_label
 from server.csrf import CsrfTokens
 from server.database import open_database, ping
 from server.errors import StartError
@@ -53,6 +53,7 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
             await users.create_indexes()
         except StoreUnavailable as error:
             raise StartError(f"the indexes of the database cannot be created: {error}") from None
+        device_label("curl")  # loads its tables now: somebody's sign-in need not wait for that
         secrets = settings.cookie_secrets or (development_secret(settings.data_dir),)
         lifetime = Lifetime(settings.session_idle_timeout, settings.session_absolute_timeout)
         remembered = Lifetime(

@@ -1,6 +1,7 @@
 """People's accounts: who may sign in."""
 
 from server.accounts.accounts import Accounts, InvalidAccount
+from server.accounts.devices import device_label
 from server.accounts.passwords import HashQueueFull, Passwords
 from server.accounts.users import EmailTaken, User, Users
 
@@ -12,4 +13,5 @@ __all__ = [
     "Passwords",
     "User",
     "Users",
+    "device_label",
 ]
