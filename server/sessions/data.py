@@ -70,6 +70,11 @@ class SessionData(MutableMapping[str, Any]):
         self._values = dict(values)
         self._originals = {}
 
+    def accept_key(self, key: str, value: Any) -> None:
+        """Takes over what is stored under one key."""
+        self._values[key] = value
+        self._originals.pop(key, None)
+
     def mark_saved(self) -> None:
         """What is here is what is stored. Values handed out before are watched on."""
         self._originals = {key: self._encoded(key) for key in self._originals}

@@ -21,6 +21,7 @@ from server.sessions.store import StoreUnavailable, UnstorableValue
 
 RETIRED_SECONDS = 60
 INDEX_OPTIONS_CONFLICT = 85
+_NO_NUMBER = {2, 14}  # BadValue: the sum is too large; TypeMismatch: it is no number
 
 logger = logging.getLogger("latchkey.sessions")
 
@@ -105,9 +106,16 @@ class MongoSessionStore:
         if unset_keys:
             change["$unset"] = {f"data.{key}": "" for key in unset_keys}
         async with store_errors(self._deadline):
-            document = await self._collection.find_one_and_update(
-                _live(session_id, rev), change, return_document=ReturnDocument.AFTER, projection=_FIELDS
-            )
+            try:
+                document = await self._collection.find_one_and_update(
+                    _live(session_id, rev), change, return_document=ReturnDocument.AFTER, projection=_FIELDS
+                )
+            except OperationFailure as error:
+                if error.code in _NO_NUMBER:
+                    raise UnstorableValue(
+                        f"only a number can be incremented: {sorted(increments or ())}"
+                    ) from None
+                raise
         return _record(document) if document else None
 
     async def touch(self, session_ids: Collection[bytes]) -> None:

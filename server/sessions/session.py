@@ -1,15 +1,18 @@
 """The session as a handler sees it: a mapping, some facts, and the verbs that change it in the store."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
+from copy import deepcopy
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
-from typing import Any
+from typing import Any, TypeVar
 
 from server.sessions.data import SessionData, check_key
 from server.sessions.record import Client, Lifetime, SessionDraft, SessionRecord
 from server.sessions.store import SessionStore
 from server.sessions.token import digest, new_handle, new_token
+
+T = TypeVar("T")
 
 
 class Absence(Enum):
@@ -198,6 +201,63 @@ class Session(SessionData):
         self._record = record
         self.mark_saved()
         return True
+
+    async def increment(self, key: str, by: int = 1) -> int | None:
+        """Adds to a number in one step, starting from 0, and returns the sum that this call made.
+
+        Parallel increments all count. Other changes are saved first. None if the session has ended. Raises
+        `UnstorableValue` if there is something else than a number.
+        """
+        check_key(key)
+        if not await self.save():
+            return None
+        if self._record is None:
+            self[key] = by
+            return by if await self.save() else None
+        record = await self._store.update(self._record.id, increments={key: by})
+        if record is None:
+            self._end_meanwhile()
+            return None
+        self._record = record
+        self.accept_key(key, record.data[key])
+        total: int = record.data[key]
+        return total
+
+    async def modify(self, change: Callable[[MutableMapping[str, Any]], T]) -> T | None:
+        """Reads, changes and writes as one step: `change` gets the stored data, and what it did is stored if
+        nobody else wrote meanwhile; else it runs again on the newer data. Returns what it returned.
+
+        It may run several times, so it does nothing but change the data. Other changes are saved first, and
+        afterwards the session is as stored. None if the session has ended.
+        """
+        if not await self.save():
+            return None
+        while True:
+            trial = SessionData(self._store.encode)
+            trial.accept(deepcopy(self._record.data) if self._record else {})
+            result = change(trial)
+            changes = trial.changes()
+            if not changes:
+                return result
+            if self._record is None:
+                self.accept({})
+                self.update(changes.set_keys)
+                return result if await self.save() else None
+            record = await self._store.update(
+                self._record.id,
+                set_keys=changes.set_keys,
+                unset_keys=changes.unset_keys,
+                rev=self._record.rev,
+            )
+            if record is not None:
+                self._adopt(record)
+                return result
+            if not await self.reload():
+                return None
+
+    async def pop_atomic(self, key: str, default: Any = None) -> Any:
+        """Takes a value out in one step: of parallel requests exactly one gets it, the others `default`."""
+        return await self.modify(lambda data: data.pop(key, default))
 
     async def reload(self) -> bool:
         """Reads the session again; changes not saved are lost. False if it has ended."""
