@@ -5,10 +5,11 @@ Application(routes, sessions=sessions)      # and handlers subclass SessionHandl
 """
 
 from server.sessions.cookie import SessionCookie
+from server.sessions.facts import Absence
 from server.sessions.handler import SessionHandler
 from server.sessions.mongo import MongoSessionStore, store_errors
 from server.sessions.record import Client, Lifetime, RetiredRecord, SessionDraft, SessionRecord
-from server.sessions.session import Absence, Session
+from server.sessions.session import Session
 from server.sessions.sessions import Sessions
 from server.sessions.store import SessionStore, StoreUnavailable, UnstorableValue
 

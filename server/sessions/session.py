@@ -1,31 +1,17 @@
-"""The session as a handler sees it: a mapping, some facts, and the verbs that change it in the store."""
+"""The session as a handler gets it: data, facts, and the verbs that change it in the store."""
 
 from collections.abc import Callable, Mapping, MutableMapping
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from enum import Enum, auto
 from typing import Any, TypeVar
 
 from server.sessions.data import SessionData, check_key
+from server.sessions.facts import Absence, SessionFacts
 from server.sessions.record import Client, Lifetime, SessionDraft, SessionRecord
 from server.sessions.store import SessionStore
 from server.sessions.token import digest, new_handle, new_token
 
 T = TypeVar("T")
-
-
-class Absence(Enum):
-    """Why a request has no live session, and whether writing to it may start one."""
-
-    NO_COOKIE = auto()  # none was sent, or none with a good signature
-    ENDED = auto()  # a well-signed cookie came, but its session had ended or expired
-    RETIRED = auto()  # its session has just got a new token: an answer of ours would overwrite that cookie
-    ENDED_MEANWHILE = auto()  # it was alive when the request came: nothing may bring it back
-
-    @property
-    def may_start(self) -> bool:
-        return self in {Absence.NO_COOKIE, Absence.ENDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +22,7 @@ class Defaults:
     touch_interval: int  # seconds
 
 
-class Session(SessionData):
+class Session(SessionFacts):
     """One request's session. Read and write it like a dict; the end of the request stores what changed.
 
     A session is stored, and the browser gets a cookie, once there is something in it. Parallel requests that
@@ -52,81 +38,15 @@ class Session(SessionData):
         record: SessionRecord | None = None,
         absence: Absence = Absence.NO_COOKIE,
     ) -> None:
-        super().__init__(store.encode)
+        super().__init__(store.encode, defaults.touch_interval, absence)
         self._store = store
         self._defaults = defaults
         self._client = client
-        self._record: SessionRecord | None = None
-        self._absence = absence
         self._token_to_send: str | None = None
         self._is_token_kept_on_error = False
         self._is_cookie_to_clear = False
         if record:
             self._adopt(record)
-
-    def __repr__(self) -> str:
-        return f"<Session {self.handle or 'new'}>"  # no data: it may end up in a log
-
-    # Facts. All are None while nothing is stored.
-
-    @property
-    def is_new(self) -> bool:
-        """Whether nothing is stored, so that writing would start a session."""
-        return self._record is None
-
-    @property
-    def absence(self) -> Absence | None:
-        """Why there is no live session, or None if there is one."""
-        return self._absence if self._record is None else None
-
-    @property
-    def id(self) -> bytes | None:
-        """The store's id, the digest of the token. For keyed hashes, never for people."""
-        return self._record.id if self._record else None
-
-    @property
-    def handle(self) -> str | None:
-        """The public name, for lists and logs."""
-        return self._record.handle if self._record else None
-
-    @property
-    def user_id(self) -> str | None:
-        return self._record.user_id if self._record else None
-
-    @property
-    def lifetime(self) -> Lifetime | None:
-        return self._record.lifetime if self._record else None
-
-    @property
-    def client(self) -> Client | None:
-        """Who opened it."""
-        return self._record.client if self._record else None
-
-    @property
-    def created_at(self) -> datetime | None:
-        return self._record.created_at if self._record else None
-
-    @property
-    def read_at(self) -> datetime | None:
-        """The store's clock when the session was read; the other times are by that clock."""
-        return self._record.now if self._record else None
-
-    @property
-    def expires_at(self) -> datetime | None:
-        """When it ends if nothing happens after this request."""
-        record = self._record
-        if record is None:
-            return None
-        if self._is_touch_due():
-            return record.lifetime.expires_at(record.now, record.ends_at)
-        return record.expires_at
-
-    @property
-    def ends_at(self) -> datetime | None:
-        """When it ends whatever happens."""
-        return self._record.ends_at if self._record else None
-
-    # Verbs
 
     async def start(
         self, data: Mapping[str, Any], *, user_id: str, epoch: int, lifetime: Lifetime, client: Client
@@ -272,11 +192,11 @@ class Session(SessionData):
 
     def needs_commit(self, touch: bool) -> bool:
         """Whether `commit` has something to write. Raises `UnstorableValue`."""
-        return bool(self.changes()) or (touch and self._is_touch_due())
+        return bool(self.changes()) or (touch and self.is_touch_due())
 
     async def commit(self, touch: bool) -> None:
         """Saves the changes and, with `touch`, moves the idle timeout on if that is due."""
-        is_touch_due = touch and self._is_touch_due()
+        is_touch_due = touch and self.is_touch_due()
         if await self.save() and is_touch_due and self._record:
             await self._store.touch([self._record.id])
 
@@ -300,27 +220,12 @@ class Session(SessionData):
         return self._token_to_send
 
     @property
-    def cookie_max_age(self) -> int | None:
-        """Seconds the browser may keep the cookie, or None: until it is closed."""
-        record = self._record
-        if record is None or not record.lifetime.persistent:
-            return None
-        return max(1, int((record.ends_at - record.now).total_seconds()))
-
-    @property
     def is_cookie_to_clear(self) -> bool:
         """Whether this request ended the session. A cookie found dead is left alone: clearing it could
         remove the cookie of a sign-in that has just happened."""
         return self._is_cookie_to_clear and self._token_to_send is None
 
     # Helpers
-
-    def _is_touch_due(self) -> bool:
-        record = self._record
-        if record is None:
-            return False
-        interval = min(self._defaults.touch_interval, record.lifetime.idle / 10)
-        return record.now - record.seen_at >= timedelta(seconds=interval)
 
     async def _create(self) -> bool:
         if not self._absence.may_start:

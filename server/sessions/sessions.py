@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterable
 
 from server.sessions.cookie import SessionCookie
+from server.sessions.facts import Absence
 from server.sessions.record import Client, Lifetime, RetiredRecord, SessionRecord
-from server.sessions.session import Absence, Defaults, Session
+from server.sessions.session import Defaults, Session
 from server.sessions.store import SessionStore
 from server.sessions.token import digest
 
