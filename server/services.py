@@ -10,7 +10,7 @@ from server.csrf import CsrfTokens
 from server.database import open_database, ping
 from server.errors import StartError
 from server.secret import development_secret
-from server.sessions import Lifetime, MongoSessionStore, SessionCookie, Sessions, StoreUnavailable
+from server.sessions import Lifetime, MongoSessionStore, Options, SessionCookie, Sessions, StoreUnavailable
 from settings import Settings
 
 SIGNATURE_MARGIN_SECONDS = 86400
@@ -61,7 +61,7 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         )
         yield Services(
             database,
-            Sessions(store, _cookie(settings, secrets), lifetime, settings.session_touch_interval),
+            Sessions(store, _cookie(settings, secrets), lifetime, Options(settings.session_touch_interval)),
             Accounts(users, passwords, settings.password_min_length),
             CsrfTokens(secrets),
             lifetime,

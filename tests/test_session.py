@@ -7,8 +7,7 @@ import pytest
 from pymongo.errors import OperationFailure
 
 from server.services import Services
-from server.sessions import Absence, Client, Session, StoreUnavailable, UnstorableValue
-from server.sessions.session import Defaults
+from server.sessions import Absence, Client, Options, Session, StoreUnavailable, UnstorableValue
 
 pytestmark = pytest.mark.gen_test
 
@@ -18,11 +17,12 @@ class Requests:
 
     def __init__(self, services: Services) -> None:
         self.store = services.sessions.store
-        self.defaults = Defaults(services.lifetime, 60)
+        self.lifetime = services.lifetime
+        self.options = Options()
         self.first: Session | None = None
 
     async def new(self, absence: Absence = Absence.NO_COOKIE) -> Session:
-        return Session(self.store, self.defaults, Client, absence=absence)
+        return Session(self.store, self.lifetime, self.options, Client, absence=absence)
 
     async def begin(self, **data: Any) -> Session:
         """The request that starts a session with this data."""
@@ -35,7 +35,7 @@ class Requests:
         """Another request with the same cookie."""
         assert other.id is not None
         found = (await self.store.find([other.id])).get(other.id)
-        return Session(self.store, self.defaults, Client, found)
+        return Session(self.store, self.lifetime, self.options, Client, record=found)
 
     async def stored(self, session: Session) -> dict[str, Any]:
         assert session.id is not None

@@ -8,6 +8,7 @@ from server.sessions.cookie import SessionCookie
 from server.sessions.facts import Absence
 from server.sessions.handler import SessionHandler
 from server.sessions.mongo import MongoSessionStore, store_errors
+from server.sessions.options import Options
 from server.sessions.record import Client, Lifetime, RetiredRecord, SessionDraft, SessionRecord
 from server.sessions.session import Session
 from server.sessions.sessions import Sessions
@@ -18,6 +19,7 @@ __all__ = [
     "Client",
     "Lifetime",
     "MongoSessionStore",
+    "Options",
     "RetiredRecord",
     "Session",
     "SessionCookie",

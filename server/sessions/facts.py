@@ -25,7 +25,7 @@ class Absence(Enum):
 class SessionFacts(SessionData):
     """The data of a session, and facts about it. All but the first two are None while nothing is stored."""
 
-    def __init__(self, encode: Callable[[Any], bytes], touch_interval: int, absence: Absence) -> None:
+    def __init__(self, encode: Callable[[Any], bytes], touch_interval: float, absence: Absence) -> None:
         super().__init__(encode)
         self._touch_interval = touch_interval
         self._absence = absence

@@ -41,6 +41,13 @@ class SessionHandler(RequestHandler):
             raise RuntimeError(f"{type(self).__name__} has loaded no session: is uses_session False?")
         return self._session
 
+    @session.setter
+    def session(self, value: None) -> None:
+        """`self.session = None` does at the end of the request what the option `unset` says."""
+        if value is not None:
+            raise TypeError("a session is changed, not replaced: use its keys, `clear()` or `regenerate()`")
+        self.session.unset()
+
     @property
     def has_session(self) -> bool:
         """Whether a session was loaded; false in error pages that come before it."""
@@ -60,21 +67,29 @@ class SessionHandler(RequestHandler):
         """Commits the session, then sends the answer: a redirect's target reads what was written here."""
         if self._finished:
             raise RuntimeError("finish() called twice")
-        if self._session is None:
+        session = self._session
+        if session is None:
             return super().finish(chunk)
-        touch = self.session_touch
-        if self.get_status() >= 500:
-            self._session.discard()
-            touch = False
-        if not self._session.needs_commit(touch):
-            self._add_session_headers()
+        is_error = self.get_status() >= 500
+        if is_error or self._has_come_too_late(session):
+            session.discard()
+        if not session.needs_commit(self.session_touch and not is_error):
             return super().finish(chunk)
         if chunk is not None:
             self.write(chunk)
         # Tornado takes the answer for done while the commit runs: a redirect from `prepare` runs no handler.
         self._finished = True
-        self._commit_task = asyncio.ensure_future(self._commit_and_finish(self._session))
+        self._commit_task = asyncio.ensure_future(self._commit_and_finish(session))
         return self._commit_task
+
+    def flush(self, include_footers: bool = False) -> "asyncio.Future[None]":
+        """Sends what was written so far. Once the headers have gone out no cookie can, so a handler that
+        streams saves its session first. Raises RuntimeError if it has not."""
+        if self._session is not None and not self._headers_written:
+            if not include_footers and self._session.needs_commit(touch=False):
+                raise RuntimeError("unsaved changes: `await self.session.save()` before the first flush")
+            self._add_session_headers(self._session)
+        return super().flush(include_footers)
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
@@ -89,20 +104,27 @@ class SessionHandler(RequestHandler):
     async def _commit_and_finish(self, session: Session) -> None:
         try:
             await session.commit(self.session_touch)
+            self._finished = False
+            sent = super().finish()
         except Exception:  # noqa: BLE001 - whatever it was, the client must get an answer
             self._finished = False
             self.log_exception(*sys.exc_info())
             self.send_error(500, exc_info=sys.exc_info())
             return
-        self._finished = False
-        self._add_session_headers()
         with suppress(StreamClosedError):  # the client has left; what it asked for is done
-            await super().finish()
+            await sent
 
-    def _add_session_headers(self) -> None:
+    def _has_come_too_late(self, session: Session) -> bool:
+        """Whether a session would start after the headers have gone out, without a cookie."""
+        is_late = self._headers_written and session.is_new and session.needs_commit(touch=False)
+        if is_late:
+            logger.error("%s changed a new session after its first flush: lost", type(self).__name__)
+        return is_late
+
+    def _add_session_headers(self, session: Session) -> None:
         # A cache in between must never hand one person's answer, or cookie, to another.
         self.add_header("Vary", "Cookie")
-        line = self.settings["sessions"].cookie_line(self.session)
+        line = self.settings["sessions"].cookie_line(session)
         if line is None:
             return
         self.add_header("Set-Cookie", line)

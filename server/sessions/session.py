@@ -2,24 +2,16 @@
 
 from collections.abc import Callable, Mapping, MutableMapping
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from server.sessions.data import SessionData, check_key
 from server.sessions.facts import Absence, SessionFacts
+from server.sessions.options import Options
 from server.sessions.record import Client, Lifetime, SessionDraft, SessionRecord
 from server.sessions.store import SessionStore
-from server.sessions.token import digest, new_handle, new_token
+from server.sessions.token import digest, new_handle
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Defaults:
-    """What a session starts with when a handler simply writes to it."""
-
-    lifetime: Lifetime
-    touch_interval: int  # seconds
 
 
 class Session(SessionFacts):
@@ -33,18 +25,22 @@ class Session(SessionFacts):
     def __init__(
         self,
         store: SessionStore,
-        defaults: Defaults,
+        lifetime: Lifetime,
+        options: Options,
         client: Callable[[], Client],
+        *,
         record: SessionRecord | None = None,
         absence: Absence = Absence.NO_COOKIE,
     ) -> None:
-        super().__init__(store.encode, defaults.touch_interval, absence)
+        super().__init__(store.encode, options.touch_interval, absence)
         self._store = store
-        self._defaults = defaults
+        self._default_lifetime = lifetime
+        self._options = options
         self._client = client
         self._token_to_send: str | None = None
         self._is_token_kept_on_error = False
         self._is_cookie_to_clear = False
+        self._is_unset = False
         if record:
             self._adopt(record)
 
@@ -58,7 +54,7 @@ class Session(SessionFacts):
         """
         for key in data:
             check_key(key)
-        token = new_token()
+        token = self._options.genid()
         old = self._record
         record = await self._store.insert(
             SessionDraft(digest(token), new_handle(), data, lifetime, client, user_id, epoch)
@@ -76,7 +72,7 @@ class Session(SessionFacts):
         nobody out, and of several at once one wins.
         """
         while (old := self._record) is not None:
-            token = new_token()
+            token = self._options.genid()
             draft = SessionDraft(
                 digest(token), new_handle(), dict(self), old.lifetime, old.client, old.user_id, old.epoch,
                 old.created_at, old.ends_at,
@@ -108,10 +104,10 @@ class Session(SessionFacts):
         Raises `UnstorableValue` or `StoreUnavailable`; then nothing was written.
         """
         changes = self.changes()
-        if not changes:
-            return True
-        if self._record is None:
+        if self._record is None and (changes or self._starts_empty()):
             return await self._create()
+        if self._record is None or not changes:
+            return True
         record = await self._store.update(
             self._record.id, set_keys=changes.set_keys, unset_keys=changes.unset_keys
         )
@@ -190,12 +186,21 @@ class Session(SessionFacts):
 
     # The end of the request, for `SessionHandler`
 
+    def unset(self) -> None:
+        """Has the end of the request do what the option `unset` says, instead of saving."""
+        self._is_unset = True
+
     def needs_commit(self, touch: bool) -> bool:
         """Whether `commit` has something to write. Raises `UnstorableValue`."""
-        return bool(self.changes()) or (touch and self.is_touch_due())
+        if self._is_unset:
+            return self._options.unset == "destroy" and self._record is not None
+        return bool(self.changes()) or self._starts_empty() or (touch and self.is_touch_due())
 
     async def commit(self, touch: bool) -> None:
         """Saves the changes and, with `touch`, moves the idle timeout on if that is due."""
+        if self._is_unset:
+            await self.destroy()
+            return
         is_touch_due = touch and self.is_touch_due()
         if await self.save() and is_touch_due and self._record:
             await self._store.touch([self._record.id])
@@ -227,12 +232,16 @@ class Session(SessionFacts):
 
     # Helpers
 
+    def _starts_empty(self) -> bool:
+        can_start = self._record is None and self._absence.may_start and not self._is_cookie_to_clear
+        return can_start and self._options.save_uninitialized
+
     async def _create(self) -> bool:
         if not self._absence.may_start:
             self._drop()
             return False
-        token = new_token()
-        draft = SessionDraft(digest(token), new_handle(), dict(self), self._defaults.lifetime, self._client())
+        token = self._options.genid()
+        draft = SessionDraft(digest(token), new_handle(), dict(self), self._default_lifetime, self._client())
         self._record = await self._store.insert(draft)
         self._replace_token(token, is_kept_on_error=False)
         self.mark_saved()

@@ -4,8 +4,9 @@ from collections.abc import Callable, Iterable
 
 from server.sessions.cookie import SessionCookie
 from server.sessions.facts import Absence
+from server.sessions.options import Options
 from server.sessions.record import Client, Lifetime, RetiredRecord, SessionRecord
-from server.sessions.session import Defaults, Session
+from server.sessions.session import Session
 from server.sessions.store import SessionStore
 from server.sessions.token import digest
 
@@ -13,17 +14,16 @@ from server.sessions.token import digest
 class Sessions:
     """Finds the session of each request. Give it to Tornado as `Application(..., sessions=Sessions(...))`.
 
-    `lifetime` is that of a session that nobody signed in to; sign-in chooses its own. `touch_interval` is
-    the least time in seconds between two writes that only move the idle timeout on, and never more than a
-    tenth of that timeout.
+    `lifetime` is that of a session that nobody signed in to; sign-in chooses its own.
     """
 
     def __init__(
-        self, store: SessionStore, cookie: SessionCookie, lifetime: Lifetime, touch_interval: int = 60
+        self, store: SessionStore, cookie: SessionCookie, lifetime: Lifetime, options: Options | None = None
     ) -> None:
         self.store = store
         self.cookie = cookie
-        self._defaults = Defaults(lifetime, touch_interval)
+        self._lifetime = lifetime
+        self._options = options or Options()
 
     async def load(self, cookie_headers: Iterable[str], client: Callable[[], Client]) -> Session:
         """The session that the `Cookie` headers of a request name, or a new, empty one.
@@ -33,18 +33,18 @@ class Sessions:
         """
         tokens = self.cookie.read(cookie_headers)
         if not tokens:
-            return self._new(client, Absence.NO_COOKIE)
+            return self._session(client, Absence.NO_COOKIE)
         ids = [digest(token.value) for token in tokens]
         found = await self.store.find(ids)
         for token, session_id in zip(tokens, ids, strict=True):
             record = found.get(session_id)
             if isinstance(record, SessionRecord):
-                session = Session(self.store, self._defaults, client, record)
+                session = self._session(client, Absence.NO_COOKIE, record)
                 if not token.is_current:
                     session.send_again(token.value)
                 return session
         was_retired = any(isinstance(record, RetiredRecord) for record in found.values())
-        return self._new(client, Absence.RETIRED if was_retired else Absence.ENDED)
+        return self._session(client, Absence.RETIRED if was_retired else Absence.ENDED)
 
     def cookie_line(self, session: Session) -> str | None:
         """The `Set-Cookie` line that the answer to this session's request needs, or None."""
@@ -52,5 +52,7 @@ class Sessions:
             return self.cookie.set_line(session.token_to_send, session.cookie_max_age)
         return self.cookie.clear_line() if session.is_cookie_to_clear else None
 
-    def _new(self, client: Callable[[], Client], absence: Absence) -> Session:
-        return Session(self.store, self._defaults, client, absence=absence)
+    def _session(
+        self, client: Callable[[], Client], absence: Absence, record: SessionRecord | None = None
+    ) -> Session:
+        return Session(self.store, self._lifetime, self._options, client, record=record, absence=absence)

@@ -7,7 +7,7 @@ import secrets
 TOKEN_BYTES = 32
 HANDLE_BYTES = 8
 
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{22,128}")
 
 
 def new_token() -> str:
