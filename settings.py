@@ -99,6 +99,10 @@ class Settings:
         60, values.number(0), "a whole number from 0",
         "least time between two writes that only keep a session alive; at most a tenth of its idle timeout",
     )  # fmt: skip
+    session_encryption_keys: tuple[str, ...] = _setting(
+        (), values.secrets, f"secrets of {values.SECRET_LENGTH} bytes or more, by comma, newest first",
+        "encrypt the values of sessions in the database; the first encrypts, all decrypt", is_secret=True,
+    )  # fmt: skip
     password_min_length: int = _setting(15, values.number(8, 128), "a number from 8 to 128", "in characters")
     argon2_memory_kib: int = _setting(
         65536,

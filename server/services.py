@@ -10,7 +10,15 @@ from server.csrf import CsrfTokens
 from server.database import open_database, ping
 from server.errors import StartError
 from server.secret import development_secret
-from server.sessions import Lifetime, MongoSessionStore, Options, SessionCookie, Sessions, StoreUnavailable
+from server.sessions import (
+    Lifetime,
+    MongoSessionStore,
+    Options,
+    SessionCookie,
+    Sessions,
+    StoreUnavailable,
+    ValueCipher,
+)
 from settings import Settings
 
 SIGNATURE_MARGIN_SECONDS = 86400
@@ -46,7 +54,8 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         passwords = await stack.enter_async_context(
             Passwords(settings.argon2_memory_kib, settings.argon2_time_cost)
         )
-        store = MongoSessionStore(database["sessions"], deadline)
+        keys = settings.session_encryption_keys
+        store = MongoSessionStore(database["sessions"], deadline, ValueCipher(keys) if keys else None)
         users = Users(database["users"], deadline)
         try:
             await store.create_indexes()

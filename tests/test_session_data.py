@@ -4,12 +4,8 @@ import bson
 import pytest
 
 from server.sessions.data import SessionData
-from server.sessions.mongo import MongoSessionStore
+from server.sessions.documents import encode
 from server.sessions.store import UnstorableValue
-
-
-def encode(value: Any) -> bytes:
-    return MongoSessionStore.encode(None, value)  # type: ignore[arg-type]
 
 
 @pytest.fixture

@@ -5,20 +5,46 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bson.datetime_ms import DatetimeMS
+from pymongo import AsyncMongoClient
 from pymongo.errors import DuplicateKeyError
+from tornado.ioloop import IOLoop
 
 from server.services import Services
-from server.sessions import Client, Lifetime, RetiredRecord, SessionDraft, SessionRecord, StoreUnavailable
+from server.sessions import (
+    Client,
+    Lifetime,
+    MongoSessionStore,
+    Options,
+    RetiredRecord,
+    Session,
+    SessionDraft,
+    SessionRecord,
+    StoreUnavailable,
+    ValueCipher,
+)
 from server.sessions.token import digest, new_handle, new_token
+from settings import Settings
 
 pytestmark = pytest.mark.gen_test
 
 HOUR = Lifetime(idle=600, absolute=3600)
 
 
-@pytest.fixture
-def store(services: Services) -> Any:
-    return services.sessions.store
+KEY = "a key for tests, of forty characters ..."
+
+
+@pytest.fixture(params=["motor", "motor, encrypted", "pymongo"])
+def store(request: pytest.FixtureRequest, settings: Settings, services: Services, io_loop: IOLoop) -> Any:
+    """The store on both drivers, so that motor can be left behind, and with encrypted values."""
+    if request.param == "motor":
+        yield services.sessions.store
+    elif request.param == "motor, encrypted":
+        yield MongoSessionStore(services.database["sessions"], 2, ValueCipher([KEY]))
+    else:
+        client = AsyncMongoClient[dict[str, Any]](settings.mongodb_uri)
+        yield MongoSessionStore(client[settings.mongodb_database]["sessions"], 2)
+        io_loop.run_sync(client.close)
 
 
 def draft(data: dict[str, Any] | None = None, **more: Any) -> SessionDraft:
@@ -88,11 +114,17 @@ async def test_an_expired_session_is_gone_although_its_document_is_still_there(
 async def test_only_the_named_keys_change(store: Any) -> None:
     made = await store.insert(draft({"a": 1, "b": 2, "n": 5}))
 
-    after = await store.update(made.id, set_keys={"c": {"d": 1}}, unset_keys=["a"], increments={"n": 2})
+    after = await store.update(made.id, set_keys={"c": {"d": 1}}, unset_keys=["a"])
 
-    assert after.data == {"b": 2, "n": 7, "c": {"d": 1}}
+    assert after.data == {"b": 2, "n": 5, "c": {"d": 1}}
     assert after.rev == 1
     assert (await find(store, made)).data == after.data
+
+
+async def test_a_number_is_raised_in_place(store: Any) -> None:
+    made = await store.insert(draft({"n": 5}))
+    if store.can_increment:
+        assert (await store.update(made.id, increments={"n": 2, "new": 1})).data == {"n": 7, "new": 1}
 
 
 async def test_parallel_writers_of_different_keys_merge(store: Any) -> None:
@@ -193,3 +225,108 @@ async def test_nothing_stored_is_worth_anything_as_a_token(store: Any, sessions:
 
     assert token not in repr(document)
     assert document["_id"] == digest(token)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"data": "garbage"},
+        {"data": 5},
+        {"lifetime": None},
+        {"client": {"nobody": 1}},
+        {"rev": None, "ends_at": None},
+    ],
+)
+async def test_a_session_that_cannot_be_read_is_gone_and_disturbs_no_other(
+    store: Any, sessions: Any, damage: dict[str, Any]
+) -> None:
+    broken, whole = (
+        await store.insert(draft({"a": 1}, user_id="u")),
+        await store.insert(draft({"a": 2}, user_id="u")),
+    )
+    change = {"$unset": damage} if "rev" in damage else {"$set": damage}
+    await sessions.update_one({"_id": broken.id}, change)
+
+    assert list(await store.find([broken.id, whole.id])) == [whole.id]
+    assert [record.id for record in await store.list_user("u")] == [whole.id]
+
+
+async def test_text_and_dates_that_python_cannot_hold_spoil_one_value_only(store: Any, sessions: Any) -> None:
+    made = await store.insert(draft({"a": 1}))
+    if store.can_increment:
+        await sessions.update_one({"_id": made.id}, {"$set": {"data.date": DatetimeMS(2**60)}})
+
+    assert (await find(store, made)).data["a"] == 1
+
+
+class TestEncryption:
+    """What encryption at rest promises beyond the contract of a store."""
+
+    @pytest.fixture
+    def stores(self, services: Services) -> dict[str, MongoSessionStore]:
+        def store(*keys: str) -> MongoSessionStore:
+            return MongoSessionStore(services.database["sessions"], 2, ValueCipher(keys) if keys else None)
+
+        return {
+            "old": store("o" * 32),
+            "both": store("n" * 32, "o" * 32),
+            "new": store("n" * 32),
+            "plain": store(),
+        }
+
+    async def test_the_database_holds_no_value_in_clear(self, stores: Any, sessions: Any) -> None:
+        await stores["old"].insert(draft({"secret": "hunter2", "list": ["hunter2"]}))
+
+        (document,) = await sessions.find().to_list(None)
+        assert "hunter2" not in repr(document)
+        assert set(document["data"]) == {"secret", "list"}
+
+    async def test_a_value_moved_to_another_session_or_key_opens_nowhere(
+        self, stores: Any, sessions: Any
+    ) -> None:
+        mine = await stores["old"].insert(draft({"role": "visitor", "note": "admin"}))
+        other = await stores["old"].insert(draft({"role": "admin"}))
+        documents = {document["_id"]: document for document in await sessions.find().to_list(None)}
+
+        for stolen in (documents[other.id]["data"]["role"], documents[mine.id]["data"]["note"]):
+            await sessions.update_one({"_id": mine.id}, {"$set": {"data.role": stolen}})
+            assert await stores["old"].find([mine.id]) == {}
+
+    async def test_keys_rotate_without_ending_sessions(self, stores: Any) -> None:
+        made = await stores["old"].insert(draft({"a": 1}))
+
+        assert (await find(stores["both"], made)).data == {"a": 1}
+        assert (await stores["both"].update(made.id, set_keys={"a": 2})).data == {"a": 2}
+        assert (await find(stores["new"], made)).data == {"a": 2}
+        assert await find(stores["old"], made) is None
+
+    async def test_a_value_in_clear_is_not_believed(self, stores: Any) -> None:
+        made = await stores["plain"].insert(draft({"role": "admin"}))
+
+        assert await find(stores["old"], made) is None
+
+    async def test_one_changed_bit_spoils_the_value(self, stores: Any, sessions: Any) -> None:
+        made = await stores["old"].insert(draft({"a": 1}))
+        (document,) = await sessions.find().to_list(None)
+        sealed = document["data"]["a"]
+        for position in range(len(sealed)):
+            changed = sealed[:position] + bytes([sealed[position] ^ 1]) + sealed[position + 1 :]
+            await sessions.update_one({"_id": made.id}, {"$set": {"data.a": changed}})
+            assert await find(stores["old"], made) is None
+
+
+@pytest.mark.parametrize("settings", [{"session_encryption_keys": ("k" * 32,)}], indirect=True)
+async def test_parallel_increments_of_encrypted_numbers_all_count(
+    services: Services, settings: Settings
+) -> None:
+    store = services.sessions.store
+    made = await store.insert(draft({"n": 0}))
+
+    async def increment() -> Any:
+        record = (await store.find([made.id]))[made.id]
+        assert isinstance(record, SessionRecord)
+        session = Session(store, services.lifetime, Options(), Client, record=record)
+        return await session.increment("n")
+
+    assert sorted(await asyncio.gather(*(increment() for _ in range(10)))) == list(range(1, 11))
+    assert settings.session_encryption_keys

@@ -4,6 +4,7 @@ sessions = Sessions(MongoSessionStore(collection, deadline=2), cookie, Lifetime(
 Application(routes, sessions=sessions)      # and handlers subclass SessionHandler
 """
 
+from server.sessions.cipher import ValueCipher
 from server.sessions.cookie import SessionCookie
 from server.sessions.facts import Absence
 from server.sessions.handler import SessionHandler
@@ -30,5 +31,6 @@ __all__ = [
     "Sessions",
     "StoreUnavailable",
     "UnstorableValue",
+    "ValueCipher",
     "store_errors",
 ]

@@ -7,16 +7,14 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import fields
 from typing import Any
 
-import bson
-from bson.codec_options import CodecOptions
-from bson.errors import BSONError
 from pymongo import ReturnDocument, WriteConcern
 from pymongo.errors import OperationFailure, PyMongoError
 
-from server.sessions.record import Client, Lifetime, RetiredRecord, SessionDraft, SessionRecord
+from server.sessions.cipher import ValueCipher
+from server.sessions.documents import CODEC, FIELDS, SessionDocuments, encode, times_of
+from server.sessions.record import RetiredRecord, SessionDraft, SessionRecord
 from server.sessions.store import StoreUnavailable, UnstorableValue
 
 RETIRED_SECONDS = 60
@@ -28,9 +26,6 @@ logger = logging.getLogger("latchkey.sessions")
 # Judged by the database's clock inside the query: the TTL index only cleans up, and does so once a minute.
 _UNEXPIRED = {"$expr": {"$gt": ["$expires_at", "$$NOW"]}}
 _ALIVE = {"retired": {"$exists": False}, **_UNEXPIRED}
-_STORED = [field.name for field in fields(SessionRecord) if field.name not in {"id", "now"}]
-_FIELDS: dict[str, Any] = dict.fromkeys([*_STORED, "retired"], 1) | {"now": "$$NOW"}
-_CODEC: CodecOptions[dict[str, Any]] = CodecOptions(tz_aware=True)
 
 
 @asynccontextmanager
@@ -45,13 +40,25 @@ async def store_errors(deadline: float) -> AsyncIterator[None]:
 
 
 class MongoSessionStore:
-    """A `SessionStore` on a MongoDB collection. `deadline` is the longest a call may take, in seconds."""
+    """A `SessionStore` on a MongoDB collection. `deadline` is the longest a call may take, in seconds.
 
-    def __init__(self, collection: Any, deadline: float) -> None:
-        self._collection = collection.with_options(codec_options=_CODEC)
+    With a `cipher` the values are encrypted at rest. A session that cannot be read, because it is damaged or
+    its key is unknown, counts as gone; it is left to expire, in case it is the configuration that is wrong.
+    """
+
+    def __init__(self, collection: Any, deadline: float, cipher: ValueCipher | None = None) -> None:
+        self._collection = collection.with_options(codec_options=CODEC)
         # What creates or ends a session must survive a failover: a sign-out that is rolled back is none.
         self._majority = self._collection.with_options(write_concern=WriteConcern("majority"))
         self._deadline = deadline
+        self._documents = SessionDocuments(cipher)
+
+    @property
+    def can_increment(self) -> bool:
+        return not self._documents.is_encrypted
+
+    def encode(self, value: Any) -> bytes:
+        return encode(value)
 
     async def create_indexes(self) -> None:
         """Creates what is missing; safe to repeat and from several processes at once."""
@@ -63,31 +70,34 @@ class MongoSessionStore:
                 partialFilterExpression={"user_id": {"$exists": True}},
             )
 
-    def encode(self, value: Any) -> bytes:
-        try:
-            return bson.encode({"v": value})
-        except (BSONError, OverflowError, UnicodeError, TypeError, ValueError, RecursionError) as error:
-            raise UnstorableValue(str(error)) from error
-
     async def insert(self, draft: SessionDraft) -> SessionRecord:
         # A pipeline, because only a pipeline can read the database's clock. The filter matches no document
         # that exists, so this inserts or fails with a duplicate key; it never overwrites.
         async with store_errors(self._deadline):
             document = await self._majority.find_one_and_update(
                 {"_id": draft.id, "handle": {"$exists": False}, "retired": {"$exists": False}},
-                [{"$replaceWith": {"$mergeObjects": [{"$literal": _document(draft)}, _times(draft)]}}],
+                [
+                    {
+                        "$replaceWith": {
+                            "$mergeObjects": [{"$literal": self._documents.of(draft)}, times_of(draft)]
+                        }
+                    }
+                ],
                 upsert=True,
                 return_document=ReturnDocument.AFTER,
-                projection=_FIELDS,
+                projection=FIELDS,
             )
-        return _record(document)
+        record = self._documents.read_live(document)
+        assert record is not None  # it was written a moment ago
+        return record
 
     async def find(self, ids: Collection[bytes]) -> dict[bytes, SessionRecord | RetiredRecord]:
         async with store_errors(self._deadline):
             documents = await self._collection.find(
-                {"_id": {"$in": list(ids)}, **_UNEXPIRED}, _FIELDS, batch_size=len(ids) + 1
+                {"_id": {"$in": list(ids)}, **_UNEXPIRED}, FIELDS, batch_size=len(ids) + 1
             ).to_list(None)
-        return {document["_id"]: _record_or_mark(document) for document in documents}
+        found = {document["_id"]: self._documents.read(document) for document in documents}
+        return {session_id: record for session_id, record in found.items() if record}
 
     async def update(
         self,
@@ -102,13 +112,15 @@ class MongoSessionStore:
             "$inc": {"rev": 1, **{f"data.{key}": by for key, by in (increments or {}).items()}}
         }
         if set_keys:
-            change["$set"] = {f"data.{key}": value for key, value in set_keys.items()}
+            change["$set"] = {
+                f"data.{key}": value for key, value in self._documents.sealed(session_id, set_keys).items()
+            }
         if unset_keys:
             change["$unset"] = {f"data.{key}": "" for key in unset_keys}
         async with store_errors(self._deadline):
             try:
                 document = await self._collection.find_one_and_update(
-                    _live(session_id, rev), change, return_document=ReturnDocument.AFTER, projection=_FIELDS
+                    _live(session_id, rev), change, return_document=ReturnDocument.AFTER, projection=FIELDS
                 )
             except OperationFailure as error:
                 if error.code in _NO_NUMBER:
@@ -116,7 +128,7 @@ class MongoSessionStore:
                         f"only a number can be incremented: {sorted(increments or ())}"
                     ) from None
                 raise
-        return _record(document) if document else None
+        return self._documents.read_live(document) if document else None
 
     async def touch(self, session_ids: Collection[bytes]) -> None:
         idle_end = {"$add": ["$$NOW", {"$multiply": ["$lifetime.idle", 1000]}]}
@@ -157,11 +169,11 @@ class MongoSessionStore:
     async def list_user(self, user_id: str) -> list[SessionRecord]:
         async with store_errors(self._deadline):
             documents = (
-                await self._collection.find({"user_id": user_id, **_ALIVE}, _FIELDS)
+                await self._collection.find({"user_id": user_id, **_ALIVE}, FIELDS)
                 .sort([("active_at", -1)])
                 .to_list(None)
             )
-        return [_record(document) for document in documents]
+        return [record for record in map(self._documents.read_live, documents) if record]
 
     async def _create_ttl_index(self) -> None:
         try:
@@ -179,53 +191,3 @@ class MongoSessionStore:
 
 def _live(session_id: bytes, rev: int | None) -> dict[str, Any]:
     return {"_id": session_id, **_ALIVE} if rev is None else {"_id": session_id, "rev": rev, **_ALIVE}
-
-
-def _document(draft: SessionDraft) -> dict[str, Any]:
-    life, client = draft.lifetime, draft.client
-    document: dict[str, Any] = {
-        "_id": draft.id,
-        "handle": draft.handle,
-        "data": dict(draft.data),
-        "rev": 0,
-        "lifetime": {"idle": life.idle, "absolute": life.absolute, "persistent": life.persistent},
-        "client": {"label": client.label, "ip": client.ip, "user_agent": client.user_agent},
-    }
-    if draft.user_id is not None:
-        document |= {"user_id": draft.user_id, "epoch": draft.epoch}
-    return document
-
-
-def _times(draft: SessionDraft) -> dict[str, Any]:
-    ends_at: Any = draft.ends_at or {"$add": ["$$NOW", draft.lifetime.absolute * 1000]}
-    idle_end = {"$add": ["$$NOW", draft.lifetime.idle * 1000]}
-    return {
-        "created_at": draft.created_at or "$$NOW",
-        "seen_at": "$$NOW",
-        "active_at": "$$NOW",
-        "expires_at": {"$min": [idle_end, ends_at]},
-        "ends_at": ends_at,
-    }
-
-
-def _record_or_mark(document: dict[str, Any]) -> SessionRecord | RetiredRecord:
-    return RetiredRecord(document["_id"]) if document.get("retired") else _record(document)
-
-
-def _record(document: dict[str, Any]) -> SessionRecord:
-    return SessionRecord(
-        id=document["_id"],
-        handle=document["handle"],
-        data=document["data"],
-        rev=document["rev"],
-        lifetime=Lifetime(**document["lifetime"]),
-        client=Client(**document["client"]),
-        user_id=document.get("user_id"),
-        epoch=document.get("epoch"),
-        created_at=document["created_at"],
-        seen_at=document["seen_at"],
-        active_at=document["active_at"],
-        expires_at=document["expires_at"],
-        ends_at=document["ends_at"],
-        now=document["now"],
-    )

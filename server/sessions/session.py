@@ -8,7 +8,7 @@ from server.sessions.data import SessionData, check_key
 from server.sessions.facts import Absence, SessionFacts
 from server.sessions.options import Options
 from server.sessions.record import Client, Lifetime, SessionDraft, SessionRecord
-from server.sessions.store import SessionStore
+from server.sessions.store import SessionStore, UnstorableValue
 from server.sessions.token import digest, new_handle
 
 T = TypeVar("T")
@@ -127,6 +127,8 @@ class Session(SessionFacts):
         check_key(key)
         if not await self.save():
             return None
+        if not self._store.can_increment:
+            return await self.modify(lambda data: _add(data, key, by))
         if self._record is None:
             self[key] = by
             return by if await self.save() else None
@@ -277,3 +279,11 @@ class Session(SessionFacts):
         self._record = None
         self._token_to_send = None
         self.accept({})
+
+
+def _add(data: MutableMapping[str, Any], key: str, by: int) -> int:
+    number = data.get(key, 0)
+    if isinstance(number, bool) or not isinstance(number, int | float):
+        raise UnstorableValue(f"only a number can be incremented: {key!r}")
+    data[key] = total = number + by
+    return int(total)

@@ -26,6 +26,10 @@ class SessionStore(Protocol):
     broken or too slow.
     """
 
+    @property
+    def can_increment(self) -> bool:
+        """Whether `update` takes `increments`. If not, sessions read, add and write back if unchanged."""
+
     def encode(self, value: Any) -> bytes:
         """The bytes that stand for `value` in the store, equal exactly if it would be stored equally.
 
