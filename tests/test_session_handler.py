@@ -7,7 +7,7 @@ import pytest
 from tornado.web import Application, Finish, HTTPError
 
 from server.services import Services
-from server.sessions import Lifetime, Options, SessionCookie, SessionHandler, Sessions
+from server.sessions import Lifetime, Options, SessionCookie, SessionEvents, SessionHandler, Sessions
 from tests.client import Browser
 from tests.conftest import SECRET
 
@@ -81,6 +81,9 @@ class Handler(SessionHandler):
 
     async def destroy(self) -> None:
         await self.session.destroy()
+
+    async def rotate(self) -> None:
+        await self.session.regenerate()
 
     async def rotate_and_fail(self) -> None:
         await self.session.regenerate()
@@ -305,3 +308,41 @@ async def test_tokens_can_be_made_by_the_application(browser: Browser) -> None:
 async def test_an_option_that_cannot_work_is_refused_by_name(chosen: dict[str, Any], error: type) -> None:
     with pytest.raises(error, match=next(iter(chosen))):
         Options(**chosen)
+
+
+heard: list[tuple[str, Any]] = []
+LISTENERS = SessionEvents(
+    created=lambda record: heard.append(("created", record.handle)),
+    renewed=lambda record, before: heard.append(("renewed", (before, record.handle))),
+    destroyed=lambda record: heard.append(("destroyed", record.handle)),
+    expired_seen=lambda: heard.append(("expired_seen", None)),
+)
+
+
+@pytest.mark.parametrize("options", [{"events": LISTENERS}], indirect=True)
+async def test_the_application_hears_what_happens_to_sessions(browser: Browser, sessions: Any) -> None:
+    heard.clear()
+    await browser.get("/count")
+    await browser.get("/count")
+    await browser.get("/rotate")
+    kept = browser.copy()
+    await browser.get("/destroy")
+    await kept.get("/nothing")
+
+    (_, first), (_, (before, second)), (_, last), _ = heard
+    assert [what for what, _ in heard] == ["created", "renewed", "destroyed", "expired_seen"]
+    assert (before, last) == (first, second)
+
+
+def fail(*_: Any) -> None:
+    raise LookupError
+
+
+@pytest.mark.parametrize("options", [{"events": SessionEvents(created=fail)}], indirect=True)
+async def test_a_listener_that_fails_does_not_disturb_the_request(
+    browser: Browser, expected_errors: list[str]
+) -> None:
+    expected_errors.append("a listener to session events failed")
+
+    assert (await browser.get("/count")).body == b"1"
+    assert (await browser.get("/count")).body == b"2"

@@ -259,6 +259,47 @@ async def test_text_and_dates_that_python_cannot_hold_spoil_one_value_only(store
     assert (await find(store, made)).data["a"] == 1
 
 
+async def test_a_sweep_removes_expired_sessions_only_and_no_more_than_asked(
+    store: Any, sessions: Any
+) -> None:
+    alive = await store.insert(draft())
+    for _ in range(3):
+        await age(sessions, await store.insert(draft()), expires_at=timedelta(seconds=-1))
+
+    assert [await store.sweep(limit=2), await store.sweep(limit=2), await store.sweep()] == [2, 1, 0]
+    assert list(await store.find([alive.id])) == [alive.id]
+
+
+async def test_only_living_sessions_are_counted(store: Any, sessions: Any) -> None:
+    await store.insert(draft())
+    await store.retire((await store.insert(draft())).id)
+    await age(sessions, await store.insert(draft()), expires_at=timedelta(seconds=-1))
+
+    assert await store.count() == 1
+
+
+async def test_clearing_one_collection_leaves_the_other_and_the_indexes(
+    store: Any, sessions: Any, services: Services
+) -> None:
+    neighbour = MongoSessionStore(services.database["neighbour"], 2)
+    await neighbour.insert(draft())
+    await store.insert(draft())
+
+    assert await store.clear() == 1
+    assert await store.clear() == 0
+
+    assert await neighbour.count() == 1
+    assert {"expiry", "user"} <= set(await sessions.index_information())
+
+
+async def test_without_ttl_the_index_removes_nothing_by_itself(store: Any, sessions: Any) -> None:
+    await sessions.drop_indexes()
+
+    await store.create_indexes(ttl=False)
+
+    assert "expireAfterSeconds" not in (await sessions.index_information())["expiry"]
+
+
 class TestEncryption:
     """What encryption at rest promises beyond the contract of a store."""
 

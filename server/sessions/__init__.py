@@ -6,6 +6,7 @@ Application(routes, sessions=sessions)      # and handlers subclass SessionHandl
 
 from server.sessions.cipher import ValueCipher
 from server.sessions.cookie import SessionCookie
+from server.sessions.events import SessionEvents
 from server.sessions.facts import Absence
 from server.sessions.handler import SessionHandler
 from server.sessions.mongo import MongoSessionStore, store_errors
@@ -25,6 +26,7 @@ __all__ = [
     "Session",
     "SessionCookie",
     "SessionDraft",
+    "SessionEvents",
     "SessionHandler",
     "SessionRecord",
     "SessionStore",

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import ReturnDocument, WriteConcern
@@ -60,10 +61,16 @@ class MongoSessionStore:
     def encode(self, value: Any) -> bytes:
         return encode(value)
 
-    async def create_indexes(self) -> None:
-        """Creates what is missing; safe to repeat and from several processes at once."""
+    async def create_indexes(self, *, ttl: bool = True) -> None:
+        """Creates what is missing; safe to repeat and from several processes at once.
+
+        Without `ttl`, for services that know no TTL index, the application calls `sweep` now and then.
+        """
         async with store_errors(self._deadline):
-            await self._create_ttl_index()
+            if ttl:
+                await self._create_ttl_index()
+            else:
+                await self._collection.create_index([("expires_at", 1)], name="expiry")
             await self._collection.create_index(
                 [("user_id", 1), ("active_at", -1)],
                 name="user",
@@ -174,6 +181,29 @@ class MongoSessionStore:
                 .to_list(None)
             )
         return [record for record in map(self._documents.read_live, documents) if record]
+
+    async def count(self) -> int:
+        """How many sessions are alive."""
+        async with store_errors(self._deadline):
+            return int(await self._collection.count_documents(_ALIVE))
+
+    async def clear(self) -> int:
+        """Ends every session of this collection, and of no other; the indexes stay. Returns how many."""
+        async with store_errors(self._deadline):
+            result = await self._majority.delete_many({})
+        return int(result.deleted_count)
+
+    async def sweep(self, limit: int = 1000) -> int:
+        """Removes up to `limit` expired sessions. Returns how many: repeat while it is `limit`."""
+        async with store_errors(self._deadline):
+            # Expired is for ever, so nothing can happen to them between finding and deleting. By its own
+            # clock, a process finds candidates with the index; the database's clock decides.
+            old = {"expires_at": {"$lt": datetime.now(UTC)}, "$nor": [_UNEXPIRED]}
+            documents = await self._collection.find(old, {"_id": 1}).limit(limit).to_list(None)
+            result = await self._collection.delete_many(
+                {"_id": {"$in": [found["_id"] for found in documents]}}
+            )
+        return int(result.deleted_count)
 
     async def _create_ttl_index(self) -> None:
         try:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from server.sessions.events import SessionEvents
 from server.sessions.token import is_token, new_token
 
 UNSET_CHOICES = ("keep", "destroy")
@@ -19,12 +20,14 @@ class Options:
     unset: what `self.session = None` in a handler means: "keep" drops the changes of this request, "destroy"
         ends the session.
     genid: makes tokens of 22 to 128 URL-safe characters, with at least 128 random bits.
+    events: functions that hear of sessions that begin, change their token and end.
     """
 
     touch_interval: float = 60
     save_uninitialized: bool = False
     unset: str = "keep"
     genid: Callable[[], str] = new_token
+    events: SessionEvents = SessionEvents()
 
     def __post_init__(self) -> None:
         if self.touch_interval < 0:

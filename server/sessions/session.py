@@ -5,6 +5,7 @@ from copy import deepcopy
 from typing import Any, TypeVar
 
 from server.sessions.data import SessionData, check_key
+from server.sessions.events import tell
 from server.sessions.facts import Absence, SessionFacts
 from server.sessions.options import Options
 from server.sessions.record import Client, Lifetime, SessionDraft, SessionRecord
@@ -61,8 +62,10 @@ class Session(SessionFacts):
         )
         if old:
             await self._store.retire(old.id)
+            tell(self._options.events.destroyed, old)
         self._replace_token(token, is_kept_on_error=old is not None)
         self._adopt(record)
+        tell(self._options.events.created, record)
 
     async def regenerate(self) -> bool:
         """Gives the session a new token; the old one dies. Data, age and user stay; changes are saved.
@@ -81,6 +84,7 @@ class Session(SessionFacts):
             if await self._store.retire(old.id, old.rev):
                 self._replace_token(token, is_kept_on_error=True)
                 self._adopt(copy)
+                tell(self._options.events.renewed, copy, old.handle)
                 return True
             await self._store.end(copy.id)
             if not await self._rebase():
@@ -94,6 +98,7 @@ class Session(SessionFacts):
         """
         if self._record:
             await self._store.end(self._record.id)
+            tell(self._options.events.destroyed, self._record)
             self._is_cookie_to_clear = True
             self._absence = Absence.NO_COOKIE
         self._drop()
@@ -247,6 +252,7 @@ class Session(SessionFacts):
         self._record = await self._store.insert(draft)
         self._replace_token(token, is_kept_on_error=False)
         self.mark_saved()
+        tell(self._options.events.created, self._record)
         return True
 
     async def _read(self, session_id: bytes) -> SessionRecord | None:

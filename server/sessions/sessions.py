@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from server.sessions.cookie import SessionCookie
+from server.sessions.events import tell
 from server.sessions.facts import Absence
 from server.sessions.options import Options
 from server.sessions.record import Client, Lifetime, RetiredRecord, SessionRecord
@@ -44,7 +45,10 @@ class Sessions:
                     session.send_again(token.value)
                 return session
         was_retired = any(isinstance(record, RetiredRecord) for record in found.values())
-        return self._session(client, Absence.RETIRED if was_retired else Absence.ENDED)
+        if was_retired:
+            return self._session(client, Absence.RETIRED)
+        tell(self._options.events.expired_seen)
+        return self._session(client, Absence.ENDED)
 
     def cookie_line(self, session: Session) -> str | None:
         """The `Set-Cookie` line that the answer to this session's request needs, or None."""
