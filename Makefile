@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types check clean
+.PHONY: help run test lint types promises check clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -23,7 +23,10 @@ lint: $(VENV)/for-development  ## style
 types: $(VENV)/for-development  ## types
 	$(BIN)/mypy
 
-check: lint types test  ## everything that must be green
+promises: $(VENV)/for-development  ## whether every promise in docs/ has its test
+	$(BIN)/python -m tests.covered
+
+check: lint types promises test  ## everything that must be green
 
 clean:  ## removes the environment and the caches; the data in .data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
