@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -24,13 +25,13 @@ SECRET = "a secret for tests, forty characters long"
 
 @pytest.fixture(scope="session")
 def mongodb_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    mongod = EmbeddedMongod(
-        tmp_path_factory.mktemp("mongod"), None, arguments=["--setParameter", "enableTestCommands=1"]
-    )
+    folder = tmp_path_factory.mktemp("mongod")
+    mongod = EmbeddedMongod(folder, None, arguments=["--setParameter", "enableTestCommands=1"])
     with asyncio.Runner() as runner:
         runner.run(mongod.__aenter__())
         yield mongod.uri
         runner.run(mongod.__aexit__(None, None, None))
+    shutil.rmtree(folder)  # 300 MB
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def running(*arguments: str, environment: dict[str, str] | None = None) -> Itera
     finally:
         if process.poll() is None:
             process.terminate()
-        process.communicate(timeout=START_SECONDS)
+        _end(process)
 
 
 def finish(
@@ -61,5 +61,13 @@ def finish(
 ) -> tuple[int, str, str]:
     """Runs a command to its end. Returns exit status, standard output and standard error."""
     process = start(*arguments, environment=environment)
-    output, errors = process.communicate(stdin, timeout=START_SECONDS)
+    output, errors = _end(process, stdin)
     return process.returncode, output, errors
+
+
+def _end(process: "subprocess.Popen[str]", stdin: str | None = None) -> tuple[str, str]:
+    try:
+        return process.communicate(stdin, timeout=START_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise

@@ -5,6 +5,7 @@ import ctypes
 import logging
 import os
 import signal
+import subprocess
 import sys
 from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
@@ -23,7 +24,7 @@ from server.mongod.folder import keep_old_log, lock_folder, remember_port, remem
 
 HOST = "127.0.0.1"
 REPLICA_SET = "latchkey"
-START_SECONDS = 30
+START_SECONDS = 60  # mongod spends 30 of them on the program that has its old port, if that does not answer
 STOP_SECONDS = 10
 POLL_SECONDS = 0.02
 PORT_TRIES = 3
@@ -71,7 +72,7 @@ class EmbeddedMongod:
             keep_old_log(self._log_path)
             await self._start_on_some_port(program)
         except BaseException:
-            self._lock.close()
+            await self.__aexit__()
             raise
         self._supervisor = asyncio.create_task(self._supervise(program))
         return self
@@ -128,6 +129,7 @@ class EmbeddedMongod:
 
     async def _spawn(self, program: Path, out: IO[str]) -> Process:
         try:
+            _try_to_execute(program)
             return await asyncio.create_subprocess_exec(
                 program, *self._options(), stdin=asyncio.subprocess.DEVNULL, stdout=out, stderr=out,
                 start_new_session=True,  # Ctrl-C is for the server, which stops mongod when it has finished
@@ -153,15 +155,14 @@ class EmbeddedMongod:
         address = f"{HOST}:{self.port}"
         async with AsyncMongoClient[dict[str, Any]](address, directConnection=True) as client:
             while True:
-                with suppress(
-                    PyMongoError
-                ):  # not yet; if it never gets ready, the caller's time limit counts
+                # An error means not yet; if it never gets ready, the caller's time limit counts.
+                with suppress(PyMongoError):
                     hello = await client.admin.command("hello")
                     if hello.get("isWritablePrimary"):
-                        break
+                        self.version = (await client.server_info())["version"]
+                        return
                     await _configure(client, address)
                 await asyncio.sleep(POLL_SECONDS)
-            self.version = (await client.server_info())["version"]
 
     async def _supervise(self, program: Path) -> None:
         while self._process:
@@ -194,6 +195,14 @@ def _free_port() -> int:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def _try_to_execute(program: Path) -> None:
+    """Raises `OSError` if the kernel refuses to. uvloop would not: it lets /bin/sh run such a file."""
+    quiet = subprocess.DEVNULL
+    command = (program, "--version")
+    with subprocess.Popen(command, stdout=quiet, stderr=quiet) as trial:  # noqa: S603 - the operator's choice
+        trial.kill()
 
 
 def _die_with_parent() -> Callable[[], None] | None:

@@ -25,9 +25,10 @@ class FolderInUse(StartError):
 def remembered_port(data_dir: Path) -> int | None:
     """The port that the mongod of this folder has, or had last. None if there never was one."""
     try:
-        return int((data_dir / PORT_FILE).read_text(encoding="ascii"))
+        port = int((data_dir / PORT_FILE).read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
+    return port if 0 < port < 65536 else None
 
 
 def lock_folder(folder: Path) -> IO[str]:
@@ -78,12 +79,15 @@ async def _pid_of_mongod_on(dbpath: Path) -> int | None:
         pid = int((dbpath / "mongod.lock").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
-    ps = await asyncio.create_subprocess_exec(
-        "ps", "-ww", "-o", "stat=,command=", "-p", str(pid), stdout=asyncio.subprocess.PIPE
-    )
+    try:
+        ps = await asyncio.create_subprocess_exec(
+            "ps", "-ww", "-o", "stat=,command=", "-p", str(pid), stdout=asyncio.subprocess.PIPE
+        )
+    except FileNotFoundError:  # slim images have no ps; mongod's own lock has to do
+        return None
     line = (await ps.communicate())[0].decode(errors="replace").strip()
     # The number may belong to another program by now.
-    is_ours = "mongod" in line and str(dbpath) in line and not line.startswith("Z")
+    is_ours = f"--dbpath {dbpath} " in f"{line} " and not line.startswith("Z")
     return pid if is_ours else None
 
 
