@@ -68,9 +68,10 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         remembered = Lifetime(
             settings.remember_idle_timeout, settings.remember_absolute_timeout, persistent=True
         )
+        options = Options(deadline=deadline, touch_interval=settings.session_touch_interval)
         yield Services(
             database,
-            Sessions(store, _cookie(settings, secrets), lifetime, Options(settings.session_touch_interval)),
+            Sessions(store, _cookie(settings, secrets), lifetime, options),
             Accounts(users, passwords, settings.password_min_length),
             CsrfTokens(secrets),
             lifetime,

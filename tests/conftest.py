@@ -117,6 +117,11 @@ def _no_unexpected_errors(expected_errors: list[str]) -> Iterator[None]:
     assert not surprises, surprises
 
 
+def pytest_configure() -> None:
+    # Otherwise asyncio makes a loop of its own for the first who asks, and nobody closes that one.
+    asyncio.set_event_loop(None)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """With NO_SKIPS set, where everything the tests need is there, a skipped test fails the run."""

@@ -13,6 +13,7 @@ UNSET_CHOICES = ("keep", "destroy")
 class Options:
     """The behaviour of `Sessions`. Raises TypeError or ValueError, naming the option, for what cannot work.
 
+    deadline: the longest a request waits for its session, in seconds.
     touch_interval: least time in seconds between two writes that only move the idle timeout on; never more
         than a tenth of that timeout.
     save_uninitialized: True stores a session for every visitor, although there is nothing in it yet. That
@@ -23,6 +24,7 @@ class Options:
     events: functions that hear of sessions that begin, change their token and end.
     """
 
+    deadline: float = 2
     touch_interval: float = 60
     save_uninitialized: bool = False
     unset: str = "keep"
@@ -30,6 +32,8 @@ class Options:
     events: SessionEvents = SessionEvents()
 
     def __post_init__(self) -> None:
+        if self.deadline <= 0:
+            raise ValueError(f"deadline is {self.deadline}; expected seconds, more than 0")
         if self.touch_interval < 0:
             raise ValueError(f"touch_interval is {self.touch_interval}; expected seconds, 0 or more")
         if self.unset not in UNSET_CHOICES:

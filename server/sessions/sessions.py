@@ -1,14 +1,18 @@
 """The way in: a store, a cookie and the lifetimes, put together once for the application."""
 
+import asyncio
 from collections.abc import Callable, Iterable
+from copy import deepcopy
+from dataclasses import replace
 
+from server.sessions.batching import Lookups
 from server.sessions.cookie import SessionCookie
 from server.sessions.events import tell
 from server.sessions.facts import Absence
 from server.sessions.options import Options
 from server.sessions.record import Client, Lifetime, RetiredRecord, SessionRecord
 from server.sessions.session import Session
-from server.sessions.store import SessionStore
+from server.sessions.store import SessionStore, StoreUnavailable
 from server.sessions.token import digest
 
 
@@ -25,6 +29,7 @@ class Sessions:
         self.cookie = cookie
         self._lifetime = lifetime
         self._options = options or Options()
+        self._lookups = Lookups(store.find, _copy)
 
     async def load(self, cookie_headers: Iterable[str], client: Callable[[], Client]) -> Session:
         """The session that the `Cookie` headers of a request name, or a new, empty one.
@@ -36,7 +41,7 @@ class Sessions:
         if not tokens:
             return self._session(client, Absence.NO_COOKIE)
         ids = [digest(token.value) for token in tokens]
-        found = await self.store.find(ids)
+        found = await self._find(ids)
         for token, session_id in zip(tokens, ids, strict=True):
             record = found.get(session_id)
             if isinstance(record, SessionRecord):
@@ -56,7 +61,19 @@ class Sessions:
             return self.cookie.set_line(session.token_to_send, session.cookie_max_age)
         return self.cookie.clear_line() if session.is_cookie_to_clear else None
 
+    async def _find(self, ids: list[bytes]) -> dict[bytes, SessionRecord | RetiredRecord]:
+        try:
+            # Counted from here, whatever the lookups before this one are waiting for.
+            async with asyncio.timeout(self._options.deadline):
+                return await self._lookups.find(ids)
+        except TimeoutError:
+            raise StoreUnavailable("no answer in time") from None
+
     def _session(
         self, client: Callable[[], Client], absence: Absence, record: SessionRecord | None = None
     ) -> Session:
         return Session(self.store, self._lifetime, self._options, client, record=record, absence=absence)
+
+
+def _copy(record: SessionRecord | RetiredRecord) -> SessionRecord | RetiredRecord:
+    return replace(record, data=deepcopy(record.data)) if isinstance(record, SessionRecord) else record
