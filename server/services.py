@@ -69,9 +69,11 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
             settings.remember_idle_timeout, settings.remember_absolute_timeout, persistent=True
         )
         options = Options(deadline=deadline, touch_interval=settings.session_touch_interval)
+        sessions = Sessions(store, _cookie(settings, secrets), lifetime, options)
+        stack.push_async_callback(sessions.close)
         yield Services(
             database,
-            Sessions(store, _cookie(settings, secrets), lifetime, options),
+            sessions,
             Accounts(users, passwords, settings.password_min_length),
             CsrfTokens(secrets),
             lifetime,

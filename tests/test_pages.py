@@ -279,7 +279,7 @@ async def test_without_activity_the_session_ends_and_the_login_page_knows_the_wa
 
 
 async def test_activity_keeps_the_session_alive_but_not_past_its_absolute_end(
-    browser: Browser, sessions: Any
+    browser: Browser, sessions: Any, services: Services
 ) -> None:
     await browser.sign_up(ANN)
     now = datetime.now(UTC)
@@ -287,6 +287,7 @@ async def test_activity_keeps_the_session_alive_but_not_past_its_absolute_end(
     await sessions.update_many({}, {"$set": old | {"ends_at": now + timedelta(minutes=15)}})
 
     await browser.get("/account")
+    await services.sessions.flush()
 
     (document,) = await sessions.find().to_list(None)
     assert document["expires_at"] == document["ends_at"]

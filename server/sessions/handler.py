@@ -73,7 +73,10 @@ class SessionHandler(RequestHandler):
         is_error = self.get_status() >= 500
         if is_error or self._has_come_too_late(session):
             session.discard()
-        if not session.needs_commit(self.session_touch and not is_error):
+        touch = self.session_touch and not is_error
+        if not session.needs_commit(touch):
+            if touch:
+                session.touch_soon()
             return super().finish(chunk)
         if chunk is not None:
             self.write(chunk)

@@ -137,16 +137,19 @@ class MongoSessionStore:
                 raise
         return self._documents.read_live(document) if document else None
 
-    async def touch(self, session_ids: Collection[bytes]) -> None:
+    async def touch(self, active_ids: Collection[bytes], seen_ids: Collection[bytes] = ()) -> None:
         idle_end = {"$add": ["$$NOW", {"$multiply": ["$lifetime.idle", 1000]}]}
+        is_active = {"$in": ["$_id", list(active_ids)]}
         async with store_errors(self._deadline):
             await self._collection.update_many(
-                {"_id": {"$in": list(session_ids)}, **_ALIVE},
+                {"_id": {"$in": [*active_ids, *seen_ids]}, **_ALIVE},
                 [
                     {
                         "$set": {
                             "seen_at": "$$NOW",
-                            "active_at": "$$NOW",
+                            "active_at": {"$cond": [is_active, "$$NOW", "$active_at"]}
+                            if seen_ids
+                            else "$$NOW",
                             "expires_at": {"$min": [idle_end, "$ends_at"]},
                         }
                     }

@@ -11,6 +11,7 @@ from server.sessions.options import Options
 from server.sessions.record import Client, Lifetime, SessionDraft, SessionRecord
 from server.sessions.store import SessionStore, UnstorableValue
 from server.sessions.token import digest, new_handle
+from server.sessions.touches import Touches
 
 T = TypeVar("T")
 
@@ -32,12 +33,14 @@ class Session(SessionFacts):
         *,
         record: SessionRecord | None = None,
         absence: Absence = Absence.NO_COOKIE,
+        touches: Touches | None = None,
     ) -> None:
         super().__init__(store.encode, options.touch_interval, absence)
         self._store = store
         self._default_lifetime = lifetime
         self._options = options
         self._client = client
+        self._touches = touches
         self._token_to_send: str | None = None
         self._is_token_kept_on_error = False
         self._is_cookie_to_clear = False
@@ -102,6 +105,11 @@ class Session(SessionFacts):
             self._is_cookie_to_clear = True
             self._absence = Absence.NO_COOKIE
         self._drop()
+
+    async def touch(self) -> None:
+        """Moves the idle timeout on now. Requests do it by themselves; this is for work that takes long."""
+        if self._record:
+            await self._store.touch([self._record.id])
 
     async def save(self) -> bool:
         """Stores the changes now. False if the session has ended meanwhile: then they are dropped.
@@ -201,16 +209,23 @@ class Session(SessionFacts):
         """Whether `commit` has something to write. Raises `UnstorableValue`."""
         if self._is_unset:
             return self._options.unset == "destroy" and self._record is not None
-        return bool(self.changes()) or self._starts_empty() or (touch and self.is_touch_due())
+        return bool(self.changes()) or self._starts_empty() or (touch and self._is_touch_urgent())
 
     async def commit(self, touch: bool) -> None:
         """Saves the changes and, with `touch`, moves the idle timeout on if that is due."""
         if self._is_unset:
             await self.destroy()
             return
-        is_touch_due = touch and self.is_touch_due()
-        if await self.save() and is_touch_due and self._record:
-            await self._store.touch([self._record.id])
+        is_urgent = touch and self._is_touch_urgent()
+        if await self.save() and is_urgent:
+            await self.touch()
+        elif touch:
+            self.touch_soon()
+
+    def touch_soon(self) -> None:
+        """Has the idle timeout moved on with the next collected write, if that is due."""
+        if self._record and self._touches and self.is_touch_due():
+            self._touches.add(self._record.id)
 
     def discard(self) -> None:
         """Drops what was not saved, for an answer that reports an error.
@@ -238,6 +253,13 @@ class Session(SessionFacts):
         return self._is_cookie_to_clear and self._token_to_send is None
 
     # Helpers
+
+    def _is_touch_urgent(self) -> bool:
+        """Whether the touch cannot wait for the next collected write: the session might end before it."""
+        if not self._record or not self.is_touch_due():
+            return False
+        left = (self._record.expires_at - self._record.now).total_seconds()
+        return self._touches is None or left < 2 * self._touches.tick
 
     def _starts_empty(self) -> bool:
         can_start = self._record is None and self._absence.may_start and not self._is_cookie_to_clear

@@ -14,6 +14,7 @@ from server.sessions.record import Client, Lifetime, RetiredRecord, SessionRecor
 from server.sessions.session import Session
 from server.sessions.store import SessionStore, StoreUnavailable
 from server.sessions.token import digest
+from server.sessions.touches import Touches
 
 
 class Sessions:
@@ -30,6 +31,7 @@ class Sessions:
         self._lifetime = lifetime
         self._options = options or Options()
         self._lookups = Lookups(store.find, _copy)
+        self._touches = Touches(store.touch)
 
     async def load(self, cookie_headers: Iterable[str], client: Callable[[], Client]) -> Session:
         """The session that the `Cookie` headers of a request name, or a new, empty one.
@@ -55,6 +57,14 @@ class Sessions:
         tell(self._options.events.expired_seen)
         return self._session(client, Absence.ENDED)
 
+    async def flush(self) -> None:
+        """Writes now what was collected to keep sessions alive."""
+        await self._touches.flush()
+
+    async def close(self) -> None:
+        """Call it at the end, while the store is still there: writes what was collected."""
+        await self._touches.close()
+
     def cookie_line(self, session: Session) -> str | None:
         """The `Set-Cookie` line that the answer to this session's request needs, or None."""
         if session.token_to_send:
@@ -72,7 +82,10 @@ class Sessions:
     def _session(
         self, client: Callable[[], Client], absence: Absence, record: SessionRecord | None = None
     ) -> Session:
-        return Session(self.store, self._lifetime, self._options, client, record=record, absence=absence)
+        return Session(
+            self.store, self._lifetime, self._options, client,
+            record=record, absence=absence, touches=self._touches,
+        )  # fmt: skip
 
 
 def _copy(record: SessionRecord | RetiredRecord) -> SessionRecord | RetiredRecord:

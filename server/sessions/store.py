@@ -56,8 +56,11 @@ class SessionStore(Protocol):
         None, and nothing written: the session is gone, or `rev` is given and is not the stored one.
         """
 
-    async def touch(self, session_ids: Collection[bytes]) -> None:
-        """Marks the sessions as active now and moves their `expires_at` on, never past their `ends_at`."""
+    async def touch(self, active_ids: Collection[bytes], seen_ids: Collection[bytes] = ()) -> None:
+        """Marks sessions as seen now and moves their `expires_at` on, never past their `ends_at`.
+
+        The first ones are marked as active too: a person did something. One write for all of them.
+        """
 
     async def retire(self, session_id: bytes, rev: int | None = None) -> bool:
         """Ends the session and leaves a `RetiredRecord` for a minute.
