@@ -104,6 +104,38 @@ def test_a_remembered_port_that_somebody_else_has_is_exchanged_and_the_data_stay
     asyncio.run(visit())
 
 
+def test_another_mongod_that_takes_the_port_first_is_not_mistaken_for_ours(
+    data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def visit() -> None:
+        with cleared_at_the_end(tmp_path / "other") as folder:
+            async with EmbeddedMongod(folder, None) as other:
+                await write(other.uri, "not ours")
+                data_dir.mkdir()
+                (data_dir / "mongodb.port").write_text(str(other.port))
+                monkeypatch.setattr("server.mongod.embedded._is_free", lambda _: True)
+
+                async with EmbeddedMongod(data_dir, None) as mongod:
+                    assert mongod.port != other.port
+                    assert await notes(mongod.uri) == []
+
+    asyncio.run(visit())
+
+
+def test_a_folder_that_vanishes_under_a_running_mongod_is_no_error_at_the_end(
+    data_dir: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def visit() -> None:
+        async with EmbeddedMongod(data_dir, None):
+            (killed,) = mongods_on(data_dir)
+            data_dir.rename(data_dir.with_suffix(".gone"))
+            os.kill(killed, signal.SIGKILL)
+            await eventually(lambda: "does not start again" in caplog.text)
+
+    asyncio.run(visit())
+    shutil.rmtree(data_dir.with_suffix(".gone"))
+
+
 def test_a_mongod_that_is_killed_comes_back_on_its_port_with_its_data(data_dir: Path) -> None:
     async def visit() -> None:
         async with EmbeddedMongod(data_dir, None) as mongod:
@@ -124,13 +156,27 @@ def test_a_mongod_that_is_killed_comes_back_on_its_port_with_its_data(data_dir: 
 def test_a_start_that_fails_at_its_end_leaves_no_mongod_running(data_dir: Path) -> None:
     (data_dir / "mongodb.port").mkdir(parents=True)
 
-    with pytest.raises(IsADirectoryError):
-        start(data_dir)
+    assert refusal(data_dir) == (
+        f"cannot write {data_dir}/mongodb.port: Is a directory; mend that or set DATA_DIR"
+    )
 
     assert not mongods_on(data_dir)
 
 
 # What an earlier run has left behind.
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="without /proc it takes ps")
+def test_an_orphaned_mongod_is_stopped_on_a_machine_without_ps(
+    data_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with orphan_on(data_dir) as orphan:
+        program = find_mongod(None)
+        monkeypatch.setenv("PATH", str(data_dir))
+
+        start(data_dir, program)
+
+        assert orphan.wait(timeout=1) == 0
 
 
 def test_a_killed_site_takes_mongod_with_it_and_the_next_start_has_the_data(data_dir: Path) -> None:
@@ -280,6 +326,15 @@ def test_a_mongod_that_does_not_start_is_explained_in_one_line(
     data_dir: Path, fake: Callable[[str], Path], script: str, line: str
 ) -> None:
     assert refusal(data_dir, fake(script)) == line.format(data_dir=data_dir)
+
+
+def test_a_bare_name_is_a_file_in_this_folder_and_is_not_looked_for_on_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = program_at(tmp_path / "mongod")
+    monkeypatch.chdir(tmp_path)
+
+    assert find_mongod(Path("./mongod")) == program
 
 
 def test_mongod_path_must_be_a_program(data_dir: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def find_mongod(mongod_path: Path | None) -> Path:
     if mongod_path is not None:
         if not os.access(mongod_path, os.X_OK) or mongod_path.is_dir():
             raise StartError(f"MONGOD_PATH is '{mongod_path}'; expected a program that can be run")
-        return mongod_path
+        return mongod_path.absolute()  # a bare name would be looked for on PATH
     if on_path := shutil.which(_PROGRAM):
         return Path(on_path)
     if in_wheel := _in_wheel():

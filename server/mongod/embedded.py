@@ -157,12 +157,20 @@ class EmbeddedMongod:
             while True:
                 # An error means not yet; if it never gets ready, the caller's time limit counts.
                 with suppress(PyMongoError):
+                    if not await self._is_ours(client):
+                        await asyncio.sleep(POLL_SECONDS)
+                        continue  # ours will soon end, because its port is taken
                     hello = await client.admin.command("hello")
                     if hello.get("isWritablePrimary"):
                         self.version = (await client.server_info())["version"]
                         return
                     await _configure(client, address)
                 await asyncio.sleep(POLL_SECONDS)
+
+    async def _is_ours(self, client: AsyncMongoClient[dict[str, Any]]) -> bool:
+        """Whether it is not another mongod, which was quicker to take the port and is not to be touched."""
+        options = await client.admin.command("getCmdLineOpts")
+        return bool(options["parsed"]["storage"].get("dbPath") == str(self._dir / "mongodb"))
 
     async def _supervise(self, program: Path) -> None:
         while self._process:
@@ -174,7 +182,7 @@ class EmbeddedMongod:
                     if await self._start(program) == 0:
                         break
                     logger.warning("port %d is taken; trying again", self.port)
-                except StartError as error:
+                except (StartError, OSError) as error:
                     logger.warning("mongod does not start again: %s", error)
                 await asyncio.sleep(seconds)
 

@@ -54,7 +54,11 @@ def lock_folder(folder: Path) -> IO[str]:
 
 def remember_port(data_dir: Path, port: int) -> None:
     """Keeps the port for the next start, and for commands that run beside the site."""
-    (data_dir / PORT_FILE).write_text(str(port), encoding="ascii")
+    path = data_dir / PORT_FILE
+    try:
+        path.write_text(str(port), encoding="ascii")
+    except OSError as error:
+        raise StartError(f"cannot write {path}: {error.strerror}; mend that or set DATA_DIR") from None
 
 
 async def stop_orphan(dbpath: Path) -> None:
@@ -64,7 +68,7 @@ async def stop_orphan(dbpath: Path) -> None:
         return
     logger.warning("a mongod left over from an earlier run is stopped (process %d)", pid)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, PermissionError):
             os.kill(pid, number)
         for _ in range(int(STOP_SECONDS / POLL_SECONDS)):
             if await _pid_of_mongod_on(dbpath) is None:
@@ -79,16 +83,27 @@ async def _pid_of_mongod_on(dbpath: Path) -> int | None:
         pid = int((dbpath / "mongod.lock").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return None
+    if _command_line(os.getpid()):  # there is a /proc: Linux, where slim images have no ps
+        return pid if f"--dbpath {dbpath} " in _command_line(pid) else None
     try:
         ps = await asyncio.create_subprocess_exec(
             "ps", "-ww", "-o", "stat=,command=", "-p", str(pid), stdout=asyncio.subprocess.PIPE
         )
-    except FileNotFoundError:  # slim images have no ps; mongod's own lock has to do
+    except FileNotFoundError:  # mongod's own lock has to do
         return None
     line = (await ps.communicate())[0].decode(errors="replace").strip()
     # The number may belong to another program by now.
     is_ours = f"--dbpath {dbpath} " in f"{line} " and not line.startswith("Z")
     return pid if is_ours else None
+
+
+def _command_line(pid: int) -> str:
+    """Each argument and a space after it. Empty for a zombie and for nobody."""
+    try:
+        raw = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return ""
+    return raw.replace(b"\0", b" ").decode(errors="replace")
 
 
 def keep_old_log(log: Path) -> None:
