@@ -49,10 +49,12 @@ def _client(uri: str, deadline: float) -> Any:
             tz_aware=True,
             # Without it motor's threads stay blocked on a server that hangs, and the process cannot exit.
             timeoutMS=int(deadline * 1000),
+            # The time limit above does not cover saying goodbye to a server that is away.
+            serverSelectionTimeoutMS=int(deadline * 1000),
             # A new primary must be noticed well within one request's deadline.
             heartbeatFrequencyMS=HEARTBEAT_MS,
         )
-    except (InvalidURI, ConfigurationError, ValueError, TypeError):
+    except (InvalidURI, ConfigurationError, ValueError, TypeError, OSError):
         # The driver's own message may repeat parts of the URI, and with them the password.
         raise SettingsError(
             "MONGODB_URI is (not shown); expected mongodb://USER:PASSWORD@HOST:PORT/, percent-encoded"

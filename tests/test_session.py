@@ -239,3 +239,64 @@ async def test_a_rotation_whose_insert_fails_leaves_everything_as_it_was(
 
     assert (session.token_to_send, session.id) == (token, session_id)
     assert await requests.stored(session) == {"a": 1}
+
+
+async def test_a_rotation_after_a_save_does_not_undo_what_others_wrote(requests: Requests) -> None:
+    one = await requests.begin(x=1)
+    two = await requests.join(one)
+    two["x"] = 2
+    await two.save()
+    one["y"] = 1
+    await one.save()
+
+    assert await one.regenerate()
+
+    assert await requests.stored(one) == {"x": 2, "y": 1}
+
+
+async def test_a_rotation_may_keep_some_keys_only_and_then_belongs_to_nobody(requests: Requests) -> None:
+    session = await requests.begin()
+    await session.start(
+        {"user": 1, "cart": [1]}, user_id="u", epoch=0, lifetime=requests.lifetime, client=Client()
+    )
+
+    assert await session.regenerate(keep=["cart", "unknown"])
+
+    assert (dict(session), session.user_id) == ({"cart": [1]}, None)
+    assert await requests.stored(session) == {"cart": [1]}
+
+
+async def test_a_change_made_while_a_save_is_under_way_still_counts(requests: Requests) -> None:
+    session = await requests.begin(a=1)
+    session["a"] = 2
+
+    async def change_meanwhile() -> None:
+        session["a"] = 3
+        session["b"] = 3
+
+    await asyncio.gather(session.save(), change_meanwhile())
+    await session.save()
+
+    assert await requests.stored(session) == {"a": 3, "b": 3}
+
+
+async def test_reloading_what_is_not_stored_yet_leaves_it_usable(requests: Requests) -> None:
+    session = await requests.new()
+    session["a"] = 1
+
+    assert not await session.reload()
+
+    assert dict(session) == {}
+    session["b"] = 2
+    assert await session.save()
+
+
+async def test_destroying_a_session_that_has_a_new_token_leaves_its_cookie_alone(requests: Requests) -> None:
+    one = await requests.begin(a=1)
+    late = await requests.join(one)
+    await one.regenerate()
+
+    await late.destroy()
+
+    assert not late.is_cookie_to_clear
+    assert await requests.stored(one) == {"a": 1}

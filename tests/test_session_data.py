@@ -58,7 +58,7 @@ def test_a_change_of_type_is_a_change(data: SessionData) -> None:
 def test_a_value_handed_out_before_a_save_is_still_watched(data: SessionData) -> None:
     cart = data["cart"]
     cart.append("pear")
-    data.mark_saved()
+    data.mark_saved(data.changes())
     assert not data.changes()
 
     cart.append("plum")

@@ -1,13 +1,22 @@
 """Sessions in Tornado's request cycle, in an application that has nothing else of this project."""
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from tornado.web import Application, Finish, HTTPError
 
 from server.services import Services
-from server.sessions import Lifetime, Options, SessionCookie, SessionEvents, SessionHandler, Sessions
+from server.sessions import (
+    Lifetime,
+    Options,
+    SessionCookie,
+    SessionEvents,
+    SessionHandler,
+    Sessions,
+    StoreUnavailable,
+)
 from tests.client import Browser
 from tests.conftest import SECRET
 
@@ -78,6 +87,23 @@ class Handler(SessionHandler):
 
     async def unstorable(self) -> None:
         self.session["thing"] = object()
+
+    async def unstorable_and_not_found(self) -> None:
+        self.session["thing"] = object()
+        raise HTTPError(404)
+
+    async def unstorable_and_done(self) -> None:
+        self.session["thing"] = object()
+        raise Finish
+
+    async def impatient(self) -> None:
+        self.session["n"] = 1
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self.finish("done"), 0.0001)
+
+    async def cacheable(self) -> None:
+        self.set_header("Cache-Control", "public, max-age=60")
+        self.session["n"] = 1
 
     async def destroy(self) -> None:
         await self.session.destroy()
@@ -177,6 +203,65 @@ async def test_a_value_that_cannot_be_stored_is_a_500_that_stores_nothing(
 
     assert (await browser.get("/unstorable")).code == 500
     assert (await data_of(sessions), browser.cookies) == ([], {})
+
+
+@pytest.mark.parametrize("path", ["/unstorable_and_not_found", "/unstorable_and_done"])
+async def test_a_value_that_cannot_be_stored_never_leaves_a_request_without_an_answer(
+    browser: Browser, expected_errors: list[str], path: str
+) -> None:
+    expected_errors.append("Uncaught exception GET")
+
+    assert (await browser.get(path)).code == 500
+
+
+async def test_whoever_stops_waiting_for_the_answer_does_not_stop_the_commit(
+    browser: Browser, sessions: Any
+) -> None:
+    assert (await browser.get("/impatient")).body == b"done"
+    assert await data_of(sessions) == [{"n": 1}]
+
+
+async def test_no_answer_with_a_cookie_may_be_kept_by_a_shared_cache(browser: Browser) -> None:
+    assert (await browser.get("/cacheable")).headers["Cache-Control"] == "no-store"
+
+
+FAILING = ["insert", "update", "touch", "end"]
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({}, "/stream_then_change"),
+        ({}, "/count"),
+        ({"touch_interval": 0}, "/nothing"),
+        ({"save_uninitialized": True}, "/nothing"),
+        ({"unset": "destroy"}, "/unset"),
+    ],
+    indirect=["options"],
+)
+@pytest.mark.parametrize("is_new", [True, False])
+async def test_a_commit_that_fails_is_tried_once(
+    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch, path: str, is_new: bool,
+    expected_errors: list[str], options: Options,
+) -> None:  # fmt: skip
+    expected_errors += ["Cannot send error response", "changed a new session after its first flush"]
+    if not is_new:
+        await browser.get("/count")
+    before = dict(browser.cookies)
+    calls = []
+
+    async def fail(*_: Any, **__: Any) -> Any:
+        calls.append(1)
+        raise StoreUnavailable("on purpose")
+
+    for name in FAILING:
+        monkeypatch.setattr(services.sessions.store, name, fail)
+
+    answer = await browser.get(path)
+
+    assert answer.code in {200, 503}
+    assert len(calls) <= 1
+    assert browser.cookies == before
 
 
 async def test_pipelined_requests_are_answered_in_order(browser: Browser, http_port: int) -> None:

@@ -346,6 +346,11 @@ class TestEncryption:
 
         assert await find(stores["old"], made) is None
 
+    async def test_without_its_keys_a_session_is_gone_and_no_error(self, stores: Any) -> None:
+        made = await stores["old"].insert(draft({"user": {"id": 1}}))
+
+        assert await find(stores["plain"], made) is None
+
     async def test_one_changed_bit_spoils_the_value(self, stores: Any, sessions: Any) -> None:
         made = await stores["old"].insert(draft({"a": 1}))
         (document,) = await sessions.find().to_list(None)

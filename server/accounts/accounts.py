@@ -1,9 +1,12 @@
 """Signing up and in: the rules for addresses and passwords, and who a pair of them belongs to."""
 
+from contextlib import suppress
+
 from email_validator import EmailNotValidError, validate_email
 
-from server.accounts.passwords import Passwords
+from server.accounts.passwords import HashQueueFull, Passwords
 from server.accounts.users import User, Users
+from server.sessions import StoreUnavailable
 
 MAX_EMAIL_LENGTH = 254  # RFC 5321
 MAX_PASSWORD_LENGTH = 256
@@ -43,9 +46,9 @@ class Accounts:
         if not user or not is_right or user.is_disabled:
             return None
         if self._passwords.needs_rehash(user.password_hash):
-            await self._users.set_password_hash(
-                user.id, user.password_hash, await self._passwords.hash(password)
-            )
+            with suppress(HashQueueFull, StoreUnavailable):  # next time, then
+                new_hash = await self._passwords.hash(password)
+                await self._users.set_password_hash(user.id, user.password_hash, new_hash)
         return user
 
     def _password_problem(self, password: str) -> str:
@@ -69,7 +72,7 @@ def normalise_email(email: str) -> str | None:
         address = validate_email(email.strip(), check_deliverability=False).normalized
     except (EmailNotValidError, UnicodeError):
         return None
-    return address.casefold() if len(address) <= MAX_EMAIL_LENGTH else None
+    return address.lower() if len(address) <= MAX_EMAIL_LENGTH else None
 
 
 def _email_problem(email: str) -> str:

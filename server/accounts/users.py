@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import WriteConcern
+from pymongo import ReadPreference, WriteConcern
 from pymongo.errors import DuplicateKeyError
 
 from server.sessions import store_errors
@@ -32,7 +32,9 @@ class Users:
 
     def __init__(self, collection: Any, deadline: float) -> None:
         # An account or a new password that a failover takes back would be worse than a slower answer.
-        self._collection = collection.with_options(write_concern=WriteConcern("majority"))
+        self._collection = collection.with_options(
+            read_preference=ReadPreference.PRIMARY, write_concern=WriteConcern("majority")
+        )
         self._deadline = deadline
 
     async def create_indexes(self) -> None:

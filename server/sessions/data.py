@@ -15,6 +15,7 @@ class Changes:
 
     set_keys: Mapping[str, Any]
     unset_keys: tuple[str, ...]
+    encoded: Mapping[str, bytes | None]
 
     def __bool__(self) -> bool:
         return bool(self.set_keys or self.unset_keys)
@@ -63,6 +64,7 @@ class SessionData(MutableMapping[str, Any]):
         return Changes(
             {key: self._values[key] for key in changed if now[key] is not None},
             tuple(key for key in changed if now[key] is None),
+            now,
         )
 
     def accept(self, values: Mapping[str, Any]) -> None:
@@ -75,9 +77,10 @@ class SessionData(MutableMapping[str, Any]):
         self._values[key] = value
         self._originals.pop(key, None)
 
-    def mark_saved(self) -> None:
-        """What is here is what is stored. Values handed out before are watched on."""
-        self._originals = {key: self._encoded(key) for key in self._originals}
+    def mark_saved(self, changes: Changes) -> None:
+        """These changes are stored. Values handed out before are watched on; what has changed since the
+        changes were determined still counts."""
+        self._originals |= changes.encoded
 
     def _remember(self, key: str) -> None:
         if key not in self._originals:

@@ -22,7 +22,7 @@ CODEC: CodecOptions[dict[str, Any]] = CodecOptions(
     datetime_conversion=DatetimeConversion.DATETIME_AUTO,
 )
 _STORED = [field.name for field in fields(SessionRecord) if field.name not in {"id", "now"}]
-FIELDS: dict[str, Any] = dict.fromkeys([*_STORED, "retired"], 1) | {"now": "$$NOW"}
+FIELDS: dict[str, Any] = dict.fromkeys([*_STORED, "retired", "sealed"], 1) | {"now": "$$NOW"}
 """What a query must ask for: all that is stored, and the database's clock."""
 
 
@@ -46,6 +46,8 @@ class SessionDocuments:
             "lifetime": asdict(draft.lifetime),
             "client": asdict(draft.client),
         }
+        if self._cipher:
+            document["sealed"] = True
         if draft.user_id is not None:
             document |= {"user_id": draft.user_id, "epoch": draft.epoch}
         return document
@@ -60,7 +62,7 @@ class SessionDocuments:
             return SessionRecord(
                 id=document["_id"],
                 handle=document["handle"],
-                data=self._opened(document["_id"], document["data"]),
+                data=self._opened(document),
                 rev=document["rev"],
                 lifetime=Lifetime(**document["lifetime"]),
                 client=Client(**document["client"]),
@@ -83,10 +85,14 @@ class SessionDocuments:
             return dict(values)
         return {name: self._cipher.seal(encode(value), session_id, name) for name, value in values.items()}
 
-    def _opened(self, session_id: bytes, values: Mapping[str, Any]) -> dict[str, Any]:
-        if self._cipher is None:
-            return dict(values.items())
-        return {name: self._open(session_id, name, sealed) for name, sealed in values.items()}
+    def _opened(self, document: dict[str, Any]) -> dict[str, Any]:
+        if document.get("sealed", False) != self.is_encrypted:
+            # Encryption was switched on or off. A value in clear could be anybody's, so it is not believed.
+            raise KeyError("sealed")
+        values = dict(document["data"].items())
+        if not self.is_encrypted:
+            return values
+        return {name: self._open(document["_id"], name, sealed) for name, sealed in values.items()}
 
     def _open(self, session_id: bytes, name: str, sealed: bytes) -> Any:
         assert self._cipher is not None

@@ -32,6 +32,7 @@ class SessionHandler(RequestHandler):
     """False: requests to this handler do not move the idle timeout on."""
 
     _session: Session | None = None
+    _has_commit_failed = False
     _commit_task: "asyncio.Task[None] | None" = None
 
     @property
@@ -68,7 +69,7 @@ class SessionHandler(RequestHandler):
         if self._finished:
             raise RuntimeError("finish() called twice")
         session = self._session
-        if session is None:
+        if session is None or self._has_commit_failed:
             return super().finish(chunk)
         is_error = self.get_status() >= 500
         if is_error or self._has_come_too_late(session):
@@ -83,7 +84,8 @@ class SessionHandler(RequestHandler):
         # Tornado takes the answer for done while the commit runs: a redirect from `prepare` runs no handler.
         self._finished = True
         self._commit_task = asyncio.ensure_future(self._commit_and_finish(session))
-        return self._commit_task
+        # Whoever stops waiting for the answer must not stop the commit.
+        return asyncio.shield(self._commit_task)
 
     def flush(self, include_footers: bool = False) -> "asyncio.Future[None]":
         """Sends what was written so far. Once the headers have gone out no cookie can, so a handler that
@@ -110,7 +112,8 @@ class SessionHandler(RequestHandler):
             self._finished = False
             sent = super().finish()
         except Exception:  # noqa: BLE001 - whatever it was, the client must get an answer
-            self._finished = False
+            session.discard()
+            self._finished, self._has_commit_failed = False, True
             self.log_exception(*sys.exc_info())
             self.send_error(500, exc_info=sys.exc_info())
             return
@@ -131,5 +134,5 @@ class SessionHandler(RequestHandler):
         if line is None:
             return
         self.add_header("Set-Cookie", line)
-        if "Cache-Control" not in self._headers:
+        if "public" in self._headers.get("Cache-Control", "public"):
             self.set_header("Cache-Control", "no-store")

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ReturnDocument, WriteConcern
+from pymongo import ReadPreference, ReturnDocument, WriteConcern
 from pymongo.errors import OperationFailure, PyMongoError
 
 from server.sessions.cipher import ValueCipher
@@ -48,9 +48,15 @@ class MongoSessionStore:
     """
 
     def __init__(self, collection: Any, deadline: float, cipher: ValueCipher | None = None) -> None:
-        self._collection = collection.with_options(codec_options=CODEC)
-        # What creates or ends a session must survive a failover: a sign-out that is rolled back is none.
-        self._majority = self._collection.with_options(write_concern=WriteConcern("majority"))
+        # Whatever the URI says: a read from a secondary could see a session that has ended, and a write that
+        # a failover takes back would undo a sign-out.
+        self._collection = collection.with_options(
+            codec_options=CODEC,
+            read_preference=ReadPreference.PRIMARY,
+            write_concern=WriteConcern("majority"),
+        )
+        # A touch that is lost costs nothing: the next request touches again.
+        self._relaxed = self._collection.with_options(write_concern=WriteConcern(1))
         self._deadline = deadline
         self._documents = SessionDocuments(cipher)
 
@@ -81,7 +87,7 @@ class MongoSessionStore:
         # A pipeline, because only a pipeline can read the database's clock. The filter matches no document
         # that exists, so this inserts or fails with a duplicate key; it never overwrites.
         async with store_errors(self._deadline):
-            document = await self._majority.find_one_and_update(
+            document = await self._collection.find_one_and_update(
                 {"_id": draft.id, "handle": {"$exists": False}, "retired": {"$exists": False}},
                 [
                     {
@@ -141,7 +147,7 @@ class MongoSessionStore:
         idle_end = {"$add": ["$$NOW", {"$multiply": ["$lifetime.idle", 1000]}]}
         is_active = {"$in": ["$_id", list(active_ids)]}
         async with store_errors(self._deadline):
-            await self._collection.update_many(
+            await self._relaxed.update_many(
                 {"_id": {"$in": [*active_ids, *seen_ids]}, **_ALIVE},
                 [
                     {
@@ -163,17 +169,17 @@ class MongoSessionStore:
             "expires_at": {"$add": ["$$NOW", RETIRED_SECONDS * 1000]},
         }
         async with store_errors(self._deadline):
-            result = await self._majority.update_one(_live(session_id, rev), [{"$replaceWith": mark}])
+            result = await self._collection.update_one(_live(session_id, rev), [{"$replaceWith": mark}])
         return bool(result.matched_count)
 
     async def end(self, session_id: bytes) -> bool:
         async with store_errors(self._deadline):
-            result = await self._majority.delete_one({"_id": session_id, "retired": {"$exists": False}})
+            result = await self._collection.delete_one({"_id": session_id, "retired": {"$exists": False}})
         return bool(result.deleted_count)
 
     async def end_user(self, user_id: str, except_id: bytes | None = None) -> int:
         async with store_errors(self._deadline):
-            result = await self._majority.delete_many({"user_id": user_id, "_id": {"$ne": except_id}})
+            result = await self._collection.delete_many({"user_id": user_id, "_id": {"$ne": except_id}})
         return int(result.deleted_count)
 
     async def list_user(self, user_id: str) -> list[SessionRecord]:
@@ -193,7 +199,7 @@ class MongoSessionStore:
     async def clear(self) -> int:
         """Ends every session of this collection, and of no other; the indexes stay. Returns how many."""
         async with store_errors(self._deadline):
-            result = await self._majority.delete_many({})
+            result = await self._collection.delete_many({})
         return int(result.deleted_count)
 
     async def sweep(self, limit: int = 1000) -> int:

@@ -1,10 +1,10 @@
 """The session as a handler gets it: data, facts, and the verbs that change it in the store."""
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from copy import deepcopy
 from typing import Any, TypeVar
 
-from server.sessions.data import SessionData, check_key
+from server.sessions.data import Changes, SessionData, check_key
 from server.sessions.events import tell
 from server.sessions.facts import Absence, SessionFacts
 from server.sessions.options import Options
@@ -22,6 +22,8 @@ class Session(SessionFacts):
     A session is stored, and the browser gets a cookie, once there is something in it. Parallel requests that
     change different keys do not disturb each other; for the same key the last writer wins. Keys are strings
     of 1 to 128 bytes without dots, control characters and a leading dollar sign; others raise ValueError.
+
+    A handler awaits one verb before it calls the next.
     """
 
     def __init__(
@@ -44,7 +46,9 @@ class Session(SessionFacts):
         self._token_to_send: str | None = None
         self._is_token_kept_on_error = False
         self._is_cookie_to_clear = False
+        self._token_to_confirm: str | None = None
         self._is_unset = False
+        self._is_discarded = False
         if record:
             self._adopt(record)
 
@@ -70,8 +74,10 @@ class Session(SessionFacts):
         self._adopt(record)
         tell(self._options.events.created, record)
 
-    async def regenerate(self) -> bool:
+    async def regenerate(self, keep: Collection[str] | None = None) -> bool:
         """Gives the session a new token; the old one dies. Data, age and user stay; changes are saved.
+
+        With `keep` nothing stays but the values of these keys: the new session is nobody's, and young.
 
         False if the session has ended, or another request has given it a new token first. The copy is stored
         before the original is retired, and counts only if this request retired it: a crash in between signs
@@ -79,11 +85,7 @@ class Session(SessionFacts):
         """
         while (old := self._record) is not None:
             token = self._options.genid()
-            draft = SessionDraft(
-                digest(token), new_handle(), dict(self), old.lifetime, old.client, old.user_id, old.epoch,
-                old.created_at, old.ends_at,
-            )  # fmt: skip
-            copy = await self._store.insert(draft)
+            copy = await self._store.insert(self._successor(old, token, keep))
             if await self._store.retire(old.id, old.rev):
                 self._replace_token(token, is_kept_on_error=True)
                 self._adopt(copy)
@@ -99,8 +101,10 @@ class Session(SessionFacts):
 
         Harmless if there is none. What is written afterwards starts a new one.
         """
-        if self._record:
-            await self._store.end(self._record.id)
+        if self._record and not await self._store.end(self._record.id):
+            # Ended or given a new token by another request. Its answer decides about the cookie.
+            self._end_meanwhile()
+        elif self._record:
             tell(self._options.events.destroyed, self._record)
             self._is_cookie_to_clear = True
             self._absence = Absence.NO_COOKIE
@@ -118,7 +122,7 @@ class Session(SessionFacts):
         """
         changes = self.changes()
         if self._record is None and (changes or self._starts_empty()):
-            return await self._create()
+            return await self._create(changes)
         if self._record is None or not changes:
             return True
         record = await self._store.update(
@@ -128,7 +132,7 @@ class Session(SessionFacts):
             self._end_meanwhile()
             return False
         self._record = record
-        self.mark_saved()
+        self.mark_saved(changes)
         return True
 
     async def increment(self, key: str, by: int = 1) -> int | None:
@@ -192,7 +196,10 @@ class Session(SessionFacts):
 
     async def reload(self) -> bool:
         """Reads the session again; changes not saved are lost. False if it has ended."""
-        record = await self._read(self._record.id) if self._record else None
+        if self._record is None:
+            self.accept({})
+            return False
+        record = await self._read(self._record.id)
         if record is None:
             self._end_meanwhile()
             return False
@@ -206,16 +213,25 @@ class Session(SessionFacts):
         self._is_unset = True
 
     def needs_commit(self, touch: bool) -> bool:
-        """Whether `commit` has something to write. Raises `UnstorableValue`."""
+        """Whether `commit` has something to do, if only to refuse a value that cannot be stored."""
         if self._is_unset:
             return self._options.unset == "destroy" and self._record is not None
-        return bool(self.changes()) or self._starts_empty() or (touch and self._is_touch_urgent())
+        if self._starts_empty() or self._token_to_confirm or (touch and self._is_touch_urgent()):
+            return True
+        try:
+            return bool(self.changes())
+        except UnstorableValue:
+            return True
 
     async def commit(self, touch: bool) -> None:
-        """Saves the changes and, with `touch`, moves the idle timeout on if that is due."""
+        """Saves the changes and, with `touch`, moves the idle timeout on if that is due.
+
+        Raises `UnstorableValue` or `StoreUnavailable`; call `discard` then.
+        """
         if self._is_unset:
             await self.destroy()
             return
+        await self._confirm_token()
         is_urgent = touch and self._is_touch_urgent()
         if await self.save() and is_urgent:
             await self.touch()
@@ -228,18 +244,20 @@ class Session(SessionFacts):
             self._touches.add(self._record.id)
 
     def discard(self) -> None:
-        """Drops what was not saved, for an answer that reports an error.
+        """Drops what was not saved, for an answer that reports an error: nothing is left to commit.
 
         A new token goes with it, unless it replaced one that the browser still has: that one is dead, and an
         error must not sign anybody out.
         """
         self.accept(self._record.data if self._record else {})
+        self._is_unset, self._is_discarded, self._token_to_confirm = False, True, None
         if not self._is_token_kept_on_error:
             self._token_to_send = None
 
     def send_again(self, token: str) -> None:
-        """Has the cookie sent again with the same token: its signing key is not the newest."""
-        self._replace_token(token, is_kept_on_error=True)
+        """Has the cookie sent again with the same token, whose signing key is not the newest, if the session
+        is still alive at the end: a late answer must not overwrite the cookie of a sign-in."""
+        self._token_to_confirm = token
 
     @property
     def token_to_send(self) -> str | None:
@@ -263,9 +281,27 @@ class Session(SessionFacts):
 
     def _starts_empty(self) -> bool:
         can_start = self._record is None and self._absence.may_start and not self._is_cookie_to_clear
-        return can_start and self._options.save_uninitialized
+        return can_start and self._options.save_uninitialized and not self._is_discarded
 
-    async def _create(self) -> bool:
+    def _successor(self, old: SessionRecord, token: str, keep: Collection[str] | None) -> SessionDraft:
+        """The session under its next token: what is stored, with the changes of this request."""
+        changes = self.changes()
+        data = {**old.data, **changes.set_keys}
+        data = {key: value for key, value in data.items() if key not in changes.unset_keys}
+        if keep is None:
+            return SessionDraft(
+                digest(token), new_handle(), data, old.lifetime, old.client, old.user_id, old.epoch,
+                old.created_at, old.ends_at,
+            )  # fmt: skip
+        kept = {key: data[key] for key in keep if key in data}
+        return SessionDraft(digest(token), new_handle(), kept, self._default_lifetime, old.client)
+
+    async def _confirm_token(self) -> None:
+        token, self._token_to_confirm = self._token_to_confirm, None
+        if token and self._record and self._token_to_send is None and await self._read(self._record.id):
+            self._replace_token(token, is_kept_on_error=True)
+
+    async def _create(self, changes: Changes) -> bool:
         if not self._absence.may_start:
             self._drop()
             return False
@@ -273,7 +309,7 @@ class Session(SessionFacts):
         draft = SessionDraft(digest(token), new_handle(), dict(self), self._default_lifetime, self._client())
         self._record = await self._store.insert(draft)
         self._replace_token(token, is_kept_on_error=False)
-        self.mark_saved()
+        self.mark_saved(changes)
         tell(self._options.events.created, self._record)
         return True
 
