@@ -29,7 +29,7 @@ def _setting(
 
 
 _PORT = "a number from 0 to 65535"
-_POSITIVE = "a whole number from 1"
+_LIFETIME = "a number from 1 to 34560000 (400 days)"
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,9 @@ class Settings:
         "", values.text, "a MongoDB address", "database to use; empty starts an embedded one in data_dir",
         is_secret=True,
     )  # fmt: skip
-    mongodb_database: str = _setting("latchkey", values.text, "a database name", "name of the database")
+    mongodb_database: str = _setting(
+        "latchkey", values.database_name, "up to 63 letters, digits, - and _", "name of the database"
+    )
     data_dir: Path = _setting(
         Path(".data"), Path, "a folder", "home of the embedded database and of the development secret"
     )
@@ -70,29 +72,29 @@ class Settings:
         "keys that sign the cookies; the first signs, all verify; development generates one", is_secret=True,
     )  # fmt: skip
     cookie_name: str = _setting(
-        "sid", values.cookie_name, "a cookie name without prefix", "name of the session cookie"
+        "sid", values.cookie_name, "a cookie name without prefix, and not csrf", "name of the session cookie"
     )
     cookie_samesite: str = _setting(
         "lax", values.choice("lax", "strict", "none"), "lax, strict or none", "SameSite of the session cookie"
     )
     cookie_domain: str = _setting(
-        "", values.text, "a domain", "Domain of the session cookie; empty: this host only"
+        "", values.cookie_domain, "a domain", "Domain of the session cookie; empty: this host only"
     )
     cookie_path: str = _setting("/", values.cookie_path, "a path from /", "Path of the session cookie")
     cookie_partitioned: bool = _setting(
         False, values.boolean, "true or false", "Partitioned (CHIPS) session cookie"
     )
     session_idle_timeout: int = _setting(
-        1800, values.number(1), _POSITIVE, "a session ends after this without activity"
+        1800, values.lifetime, _LIFETIME, "a session ends after this without activity"
     )
     session_absolute_timeout: int = _setting(
-        86400, values.number(1), _POSITIVE, "a session ends after this in any case"
+        86400, values.lifetime, _LIFETIME, "a session ends after this in any case"
     )
     remember_idle_timeout: int = _setting(
-        604800, values.number(1), _POSITIVE, 'idle timeout with "keep me signed in"'
+        604800, values.lifetime, _LIFETIME, 'idle timeout with "keep me signed in"'
     )
     remember_absolute_timeout: int = _setting(
-        2592000, values.number(1, 34560000), "a number from 1 to 34560000 (400 days)",
+        2592000, values.lifetime, _LIFETIME,
         'absolute timeout with "keep me signed in"',
     )  # fmt: skip
     session_touch_interval: int = _setting(
@@ -117,7 +119,7 @@ class Settings:
         2.0,
         values.seconds,
         "a number of seconds",
-        "a request waits for the database no longer; then it is a 503",
+        "the database gets this long for an answer; then the request is a 503",
     )
     drain_timeout: float = _setting(
         10.0, values.seconds, "a number of seconds", "at a stop, requests under way get this long to end"

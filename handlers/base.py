@@ -8,6 +8,7 @@ from typing import Any
 from tornado.web import HTTPError, RequestHandler
 
 from handlers.headers import add_security_headers
+from handlers.site import SiteHandler
 from server.accounts import HashQueueFull, User, device_label
 from server.csrf import NONCE_SECONDS
 from server.services import Services
@@ -18,11 +19,10 @@ RETRY_SECONDS = 2
 NONCE_COOKIE = "csrf"
 
 
-class BaseHandler(SessionHandler):
+class BaseHandler(SiteHandler, SessionHandler):
     """The session, the services, the signed-in user, the headers and the refusals before a handler runs."""
 
     is_page = True
-    checks_host = True
 
     @cached_property
     def request_id(self) -> str:
@@ -37,24 +37,18 @@ class BaseHandler(SessionHandler):
     def get_current_user(self) -> dict[str, str] | None:
         """The profile that sign-in put into the session: {"id", "email"}, or None. Tornado's
         `@authenticated` asks here."""
-        profile: dict[str, str] | None = self.session.get("user") if self.has_session else None
-        return profile
+        profile = self.session.get("user") if self.has_session else None
+        return dict(profile) if profile else None
 
     def client(self) -> Client:
         client = super().client()
         return replace(client, label=device_label(client.user_agent))
 
     async def prepare(self) -> None:
-        self.settings["in_flight"].add(self)
-        if self.checks_host and self.request.host_name not in self.settings["hosts"]:
-            # Links and redirects are made for the hosts we know; another name is a trick (DNS rebinding).
-            raise HTTPError(421)
+        self.admit()
         if self.request.method not in (*self.allowed_methods(), "OPTIONS"):
             raise HTTPError(405)
         await super().prepare()
-
-    def on_finish(self) -> None:
-        self.settings["in_flight"].discard(self)
 
     async def sign_in(self, user: User, *, is_remembered: bool) -> None:
         """Gives this browser a new session of the user's, in place of any it had."""
@@ -74,12 +68,14 @@ class BaseHandler(SessionHandler):
         self.current_user = None
 
     def csrf_token(self) -> str:
-        """The token for forms of this browser. Bound to its session, or to a nonce in a cookie."""
-        return self.services.csrf.token(self.session.id or self._nonce() or self._fresh_nonce)
+        """The token for forms of this browser: bound to the session of who is signed in, or to a nonce."""
+        if self.session.user_id is not None:
+            return self.services.csrf.token(self.session.id or b"")
+        return self.services.csrf.token(self._nonce_to_use)
 
     def is_csrf_token(self, token: str) -> bool:
-        """Whether the token was made for this browser's session, or for its nonce."""
-        binding = self.session.id or self._nonce()
+        """Whether the token was made for the session of who is signed in, or for this browser's nonce."""
+        binding = self._nonce() if self.session.user_id is None else self.session.id
         return binding is not None and self.services.csrf.is_valid(token, binding)
 
     def allowed_methods(self) -> list[str]:
@@ -115,6 +111,11 @@ class BaseHandler(SessionHandler):
         if status == 503:
             self.set_header("Retry-After", str(RETRY_SECONDS))
 
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's signature
+        self.set_error_headers(status_code)
+        self.set_header("Content-Type", "text/plain; charset=UTF-8")
+        self.finish(f"{status_code}\n")
+
     def compute_etag(self) -> None:
         """None: pages are personal and never kept by a cache."""
 
@@ -127,12 +128,15 @@ class BaseHandler(SessionHandler):
         return self.services.csrf.read_nonce(signed) if signed else None
 
     @cached_property
-    def _fresh_nonce(self) -> bytes:
-        nonce, signed = self.services.csrf.new_nonce()
-        secure = self.settings["is_secure"]
-        self.set_cookie(
-            self.nonce_cookie, signed, httponly=True, samesite="Lax", secure=secure, max_age=NONCE_SECONDS
-        )
+    def _nonce_to_use(self) -> bytes:
+        """The browser's nonce. A new one is sent, or the old one again before it gets too old for a form."""
+        signed, csrf = self.get_cookie(self.nonce_cookie, ""), self.services.csrf
+        nonce = csrf.read_nonce(signed) or csrf.new_nonce()
+        if csrf.read_nonce(signed, NONCE_SECONDS / 2) is None:
+            self.set_cookie(
+                self.nonce_cookie, csrf.sign_nonce(nonce), httponly=True, samesite="Lax",
+                secure=self.settings["is_secure"], max_age=NONCE_SECONDS,
+            )  # fmt: skip
         return nonce
 
 

@@ -1,5 +1,6 @@
 from tornado.web import HTTPError
 
+from handlers.base import METHODS
 from handlers.pages import PageHandler
 
 
@@ -11,7 +12,7 @@ class NotFoundHandler(PageHandler):
     checks_csrf = False
 
     def allowed_methods(self) -> list[str]:
-        return ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+        return list(METHODS)
 
     def check_trusted_origin(self, origin: str) -> bool:  # noqa: ARG002 - nothing here could be forged
         return True

@@ -6,7 +6,7 @@ class LogoutHandler(PageHandler):
 
     @property
     def checks_csrf(self) -> bool:  # type: ignore[override]
-        return not self.session.is_new
+        return self.session.user_id is not None
 
     async def post(self) -> None:
         await self.sign_out()

@@ -7,18 +7,23 @@ from urllib.parse import urlsplit
 from tornado.web import HTTPError
 
 from handlers.base import BaseHandler
+from server.accounts import HashQueueFull
 
 SITE_NAME = "Latchkey"
 MAX_NEXT_LENGTH = 512
 
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+_BUSY = ("One moment, please", "Many people are signing in right now. Try again in a few seconds.")
 _ERRORS = {
     400: ("That didn’t look right", "Your browser sent something we couldn’t read. Go back and try again."),
     403: (
-        "This form is out of date",
-        "Nothing was changed. Go back, reload the page and send the form again.",
+        "We couldn’t accept this form",
+        "Nothing was changed. It may be out of date: go back, reload the page and send the form again.",
     ),
     404: ("Page not found", "There is nothing at this address. It may have been mistyped, or moved."),
     405: ("That doesn’t work here", "This address exists, but not for what your browser tried to do."),
+    413: ("That was too much", "What your browser sent is larger than anything this site needs."),
     421: ("Wrong address", "This site doesn’t answer to the name your browser used."),
     500: (
         "Something went wrong",
@@ -33,7 +38,7 @@ _ERRORS = {
 
 
 class PageHandler(BaseHandler):
-    """A page. Its forms carry `_csrf`, or the POST is refused before the handler runs."""
+    """A page. Its forms carry `_csrf`, or they are refused before the handler runs."""
 
     is_return_target = True
     """Whether people who had to sign in may be brought back here."""
@@ -42,7 +47,7 @@ class PageHandler(BaseHandler):
 
     async def prepare(self) -> None:
         await super().prepare()
-        if self._finished or self.request.method != "POST" or not self.checks_csrf:
+        if self.request.method in SAFE_METHODS or not self.checks_csrf:
             return
         token = self.request.headers.get("X-CSRF-Token") or self.field("_csrf")
         if not self.is_csrf_token(token):
@@ -74,10 +79,12 @@ class PageHandler(BaseHandler):
             "errors": {},
         }
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's signature
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
         self.set_error_headers(status_code)
         standard = responses.get(status_code, "Error")
         heading, message = _ERRORS.get(status_code, (standard, "Your request could not be answered."))
+        if isinstance(kwargs.get("exc_info", (None, None))[1], HashQueueFull):
+            heading, message = _BUSY
         self.render(
             "error.html", status=status_code, heading=heading, message=message, request_id=self.request_id
         )

@@ -28,14 +28,18 @@ class CsrfTokens:
             hmac.new(key.encode(), b"latchkey csrf", hashlib.sha256).hexdigest() for key in site_secrets
         ]
 
-    def new_nonce(self) -> tuple[bytes, str]:
-        """A fresh nonce for a browser without a session, and the signed form for its cookie."""
-        nonce = secrets.token_urlsafe(NONCE_BYTES).encode()
-        return nonce, create_signed_value(self._keys[0], _PURPOSE, nonce, version=2).decode()
+    def new_nonce(self) -> bytes:
+        """A fresh nonce for a browser that nobody is signed in with."""
+        return secrets.token_urlsafe(NONCE_BYTES).encode()
 
-    def read_nonce(self, signed: str) -> bytes | None:
-        """The nonce of a cookie, to bind tokens to, or None if it is too old or not ours."""
-        days = NONCE_SECONDS / SECONDS_PER_DAY
+    def sign_nonce(self, nonce: bytes) -> str:
+        """The nonce as its cookie carries it, good for an hour."""
+        return create_signed_value(self._keys[0], _PURPOSE, nonce, version=2).decode()
+
+    def read_nonce(self, signed: str, max_age: float = NONCE_SECONDS) -> bytes | None:
+        """The nonce of a cookie, to bind tokens to, or None if it is older than `max_age` seconds or not
+        ours."""
+        days = max_age / SECONDS_PER_DAY
         for key in self._keys:
             if nonce := decode_signed_value(key, _PURPOSE, signed, max_age_days=days, min_version=2):
                 return nonce

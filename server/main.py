@@ -21,7 +21,7 @@ from server.logs import configure_logs
 from server.services import open_services
 from settings import CommandLine, Settings
 
-MAX_BODY_BYTES = 64 * 1024
+MAX_BODY_BYTES = 1024 * 1024  # beyond it the connection is cut; handlers refuse far less, in words
 MAX_HEADER_BYTES = 16 * 1024
 BODY_SECONDS = 10
 IDLE_CONNECTION_SECONDS = 75
@@ -94,11 +94,12 @@ def _bind(settings: Settings) -> list[socket]:
     # One address only: port 0 for "localhost" would give IPv4 and IPv6 two different ports.
     try:
         return bind_sockets(settings.port, settings.host)[:1]
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
+    except (OSError, UnicodeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
             raise StartError(f"port {settings.port} is in use; choose another with --port, or 0") from None
         where = f"{settings.host}:{settings.port}"
-        raise StartError(f"cannot listen on {where}: {error.strerror or error}") from None
+        reason = error.strerror if isinstance(error, OSError) else "no such host name"
+        raise StartError(f"cannot listen on {where}: {reason}") from None
 
 
 async def _drain(server: HTTPServer, app: Application, seconds: float) -> None:

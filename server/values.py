@@ -5,6 +5,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 SECRET_LENGTH = 32
+MAX_LIFETIME = 400 * 86400
 
 
 def text(text: str) -> str:
@@ -29,6 +30,11 @@ def number(low: float, high: float = float("inf")) -> Callable[[str], int]:
         return number
 
     return parse
+
+
+def lifetime(text: str) -> int:
+    """Seconds, from 1 to 400 days: browsers keep no cookie longer (RFC 6265bis, 5.5)."""
+    return number(1, MAX_LIFETIME)(text)
 
 
 def seconds(text: str) -> float:
@@ -76,7 +82,19 @@ def secrets(text: str) -> tuple[str, ...]:
 
 
 def cookie_name(text: str) -> str:
-    if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", text) or text.startswith("__"):
+    if not re.fullmatch(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", text) or text.startswith("__") or text == "csrf":
+        raise ValueError(text)
+    return text
+
+
+def cookie_domain(text: str) -> str:
+    if not re.fullmatch(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*", text):
+        raise ValueError(text)
+    return text
+
+
+def database_name(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,63}", text):
         raise ValueError(text)
     return text
 

@@ -234,3 +234,16 @@ async def test_pages_have_no_cors(browser: Browser) -> None:
     answer = await browser.get("/", {"Origin": FRIEND})
 
     assert not [name for name in answer.headers if name.startswith("Access-Control")]
+
+
+async def test_a_large_body_is_a_problem_document(browser: Browser) -> None:
+    answer = await browser.call("POST", "/api/session", ANN | {"password": "x" * 70_000})
+
+    assert problem(answer) == (413, "payload_too_large")
+
+
+@pytest.mark.parametrize("settings", [{"trusted_origins": (FRIEND,)}], indirect=True)
+async def test_a_preflight_never_hides_a_404(browser: Browser) -> None:
+    assert (await browser.call("OPTIONS", "/api/nothing", headers={"Origin": FRIEND})).code == 204
+    answer = await browser.call("GET", "/api/nothing", headers={"Origin": FRIEND})
+    assert answer.headers["Access-Control-Allow-Origin"] == FRIEND

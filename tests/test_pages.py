@@ -2,12 +2,14 @@
 
 import asyncio
 import re
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 from tornado.httpclient import HTTPResponse
+from tornado.web import create_signed_value
 
 from server.accounts import Passwords
 from server.services import Services
@@ -479,3 +481,52 @@ async def test_a_cookie_signed_by_an_old_key_is_signed_anew(
     assert browser.cookies["sid"] != before
     monkeypatch.setattr(cookie, "_secrets", cookie._secrets[:1])
     assert await browser.is_signed_in()
+
+
+async def test_odd_addresses_and_origins_are_no_server_errors(browser: Browser) -> None:
+    assert (await browser.get("/static/%00")).code == 404
+    assert (await browser.post("/login", {}, {"Origin": "http://["})).code == 403
+    assert (await browser.get("/%ff")).code in {400, 404}
+
+
+async def test_files_are_served_under_our_names_only_and_kept_under_their_own_fingerprint_only(
+    browser: Browser,
+) -> None:
+    assert (await browser.get("/static/app.css", {"Host": "evil.example"})).code == 421
+    assert (await browser.get("/static/app.css?v=of-another-version")).headers["Cache-Control"] == "no-cache"
+
+
+async def test_a_large_body_is_refused_in_words(browser: Browser) -> None:
+    answer = await browser.post("/login", {"email": "x" * 70_000})
+
+    assert answer.code == 413
+    assert "larger than" in text_of(answer)
+
+
+async def test_addresses_that_only_look_alike_to_some_are_two_accounts(
+    browser: Browser, other_browser: Browser
+) -> None:
+    assert (await browser.sign_up("straße@example.com")).code == 303
+    assert (await other_browser.sign_up("strasse@example.com")).code == 303
+
+
+async def test_a_form_open_for_a_while_still_works(browser: Browser, services: Services) -> None:
+    """The nonce keeps its value and gets a new date, so that forms in other tabs stay good."""
+    csrf = services.csrf
+    nonce = csrf.new_nonce()
+    old = create_signed_value(csrf._keys[0], "csrf", nonce, version=2, clock=lambda: time.time() - 2000)
+    browser.cookies["csrf"] = old.decode()
+    first_tab = csrf.token(nonce)
+
+    await browser.get("/login")
+
+    assert browser.cookies["csrf"] != old.decode()
+    form = {"_csrf": first_tab, "email": ANN, "password": PASSWORD}
+    assert (await browser.post("/signup", form)).code == 303
+
+
+async def test_a_nonce_has_its_time(services: Services) -> None:
+    csrf = services.csrf
+    signed = create_signed_value(csrf._keys[0], "csrf", b"n", version=2, clock=lambda: time.time() - 3700)
+
+    assert csrf.read_nonce(signed.decode()) is None

@@ -135,6 +135,7 @@ def _detail(status: int, error: BaseException | None) -> str:
         return "Too many people are signing in right now. Try again in a few seconds."
     return {
         403: "The request comes from an origin that is not trusted.",
+        413: "The body is larger than 64 KiB.",
         404: "There is nothing at this address.",
         405: "The address does not support this method.",
         415: "The body must be application/json.",

@@ -1,6 +1,7 @@
 from tornado.web import HTTPError
 
 from handlers.api.base import ApiHandler
+from handlers.base import METHODS
 
 
 class ApiNotFoundHandler(ApiHandler):
@@ -9,11 +10,12 @@ class ApiNotFoundHandler(ApiHandler):
     uses_session = False
 
     def allowed_methods(self) -> list[str]:
-        return ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+        return list(METHODS)
 
     def check_trusted_origin(self, origin: str) -> bool:  # noqa: ARG002 - nothing here could be forged
         return True
 
     async def prepare(self) -> None:
         await super().prepare()
-        raise HTTPError(404)
+        if self.request.method != "OPTIONS":  # a browser hides the 404 from a script if its preflight fails
+            raise HTTPError(404)

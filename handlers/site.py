@@ -1,0 +1,39 @@
+"""SiteHandler: what every answer of the site has in common, static files included."""
+
+from collections.abc import Callable
+from typing import Any
+
+from tornado.web import HTTPError, RequestHandler
+
+MAX_BODY_BYTES = 64 * 1024
+
+
+class SiteHandler(RequestHandler):
+    """Counts the request until its answer is sent, and refuses what no handler should see."""
+
+    checks_host = True
+
+    def admit(self) -> None:
+        """Call it first in `prepare`. Raises HTTPError 421 for a foreign host name, 413 for a large body."""
+        self.settings["in_flight"].add(self)
+        if self.checks_host and self.request.host_name not in self.settings["hosts"]:
+            # Links and redirects are made for the hosts we know; another name is a trick (DNS rebinding).
+            raise HTTPError(421)
+        if len(self.request.body) > MAX_BODY_BYTES:
+            raise HTTPError(413)
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Any:
+        sent = super().finish(chunk)
+        sent.add_done_callback(self._leave())
+        return sent
+
+    def _leave(self) -> Callable[[Any], None]:
+        # A stopping server waits until the last byte has gone out, not until the handler has ended.
+        return lambda _: self.settings["in_flight"].discard(self)
+
+    def _origin_matches_host(self, origin: str) -> bool:
+        # Tornado's, which fails for an origin that is no address, such as http://[
+        try:
+            return bool(super()._origin_matches_host(origin))
+        except ValueError:
+            return False
