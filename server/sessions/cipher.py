@@ -24,8 +24,10 @@ class ValueCipher:
     """
 
     def __init__(self, keys: Sequence[str]) -> None:
-        if not keys:
-            raise ValueError("a cipher needs at least one key")
+        if isinstance(keys, str | bytes):
+            raise TypeError("keys are a list of texts: one text would be a list of letters")
+        if not all(keys) or not keys:
+            raise ValueError("a cipher needs at least one key, and no empty one")
         derived = [hmac.digest(key.encode(), b"session values", hashlib.sha256) for key in keys]
         self._ciphers = {hashlib.sha256(key).digest()[:KEY_ID_BYTES]: AESGCM(key) for key in derived}
         self._newest = next(iter(self._ciphers))

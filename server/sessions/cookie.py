@@ -15,6 +15,7 @@ CLOCK_SKEW_SECONDS = 300
 SECONDS_PER_DAY = 86400
 
 _COOKIE_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_UNSAFE = re.compile(r"[;,\s\x00-\x1f\x7f]")
 _SAME_SITE = {"lax": "Lax", "strict": "Strict", "none": "None"}
 _PRIORITY = {"": "", "low": "Low", "medium": "Medium", "high": "High"}
 
@@ -50,11 +51,19 @@ class SessionCookie:
         partitioned: bool = False,
         priority: str = "",
     ) -> None:
+        if isinstance(secrets, str | bytes):
+            raise TypeError("secrets are a list of texts: one text would be a list of letters")
         self._secrets = tuple(secrets)
-        if not self._secrets:
-            raise ValueError("a session cookie needs at least one secret")
+        if not all(self._secrets) or not self._secrets:
+            raise ValueError("a session cookie needs at least one secret, and no empty one")
+        if not path.startswith("/") or _UNSAFE.search(path + domain):
+            raise ValueError(f"path {path!r} or domain {domain!r} cannot stand in a cookie")
+        if not max_age > 0:
+            raise ValueError(f"max_age is {max_age}; expected seconds, more than 0")
         if not _COOKIE_NAME.fullmatch(name):
             raise ValueError(f"{name!r} is not a cookie name")
+        if name.startswith("__"):
+            raise ValueError(f"{name!r} has a prefix already; the one that fits is added here")
         if samesite not in _SAME_SITE:
             raise ValueError("samesite is lax, strict or none")
         if priority not in _PRIORITY:

@@ -40,5 +40,13 @@ class Options:
             raise ValueError(f"unset is {self.unset!r}; expected keep or destroy")
         if not callable(self.genid):
             raise TypeError(f"genid is {self.genid!r}; expected a function that makes tokens")
-        if not is_token(self.genid()):
+        self.new_token()
+
+    def new_token(self) -> str:
+        """A fresh token. Raises TypeError or ValueError if `genid` made something else."""
+        token = self.genid()
+        if not isinstance(token, str):
+            raise TypeError(f"genid makes {type(token).__name__}; expected text")
+        if not is_token(token):
             raise ValueError("genid makes no tokens of 22 to 128 URL-safe characters")
+        return token

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 USER_AGENT_LENGTH = 255
+MAX_SECONDS = 10 * 366 * 86400
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,13 @@ class Lifetime:
     idle: int
     absolute: int
     persistent: bool = False
+
+    def __post_init__(self) -> None:
+        for seconds in (self.idle, self.absolute):
+            if not 0 < seconds <= MAX_SECONDS:
+                raise ValueError(
+                    f"a lifetime is {seconds} seconds; expected more than 0 and at most 10 years"
+                )
 
     def expires_at(self, now: datetime, ends_at: datetime) -> datetime:
         """When a session that is touched `now` expires: after `idle` seconds, but never past `ends_at`."""

@@ -62,7 +62,7 @@ class Session(SessionFacts):
         """
         for key in data:
             check_key(key)
-        token = self._options.genid()
+        token = self._options.new_token()
         old = self._record
         record = await self._store.insert(
             SessionDraft(digest(token), new_handle(), data, lifetime, client, user_id, epoch)
@@ -84,7 +84,7 @@ class Session(SessionFacts):
         nobody out, and of several at once one wins.
         """
         while (old := self._record) is not None:
-            token = self._options.genid()
+            token = self._options.new_token()
             copy = await self._store.insert(self._successor(old, token, keep))
             if await self._store.retire(old.id, old.rev):
                 self._replace_token(token, is_kept_on_error=True)
@@ -305,7 +305,7 @@ class Session(SessionFacts):
         if not self._absence.may_start:
             self._drop()
             return False
-        token = self._options.genid()
+        token = self._options.new_token()
         draft = SessionDraft(digest(token), new_handle(), dict(self), self._default_lifetime, self._client())
         self._record = await self._store.insert(draft)
         self._replace_token(token, is_kept_on_error=False)
