@@ -58,6 +58,7 @@ async def test_nothing_is_stored_until_there_is_something(requests: Requests, se
     assert (await sessions.count_documents({}), session.token_to_send is not None) == (1, True)
 
 
+@pytest.mark.covers("R2")
 async def test_two_requests_that_change_different_keys_both_count(requests: Requests) -> None:
     one = await requests.begin(cart=[])
     two = await requests.join(one)
@@ -69,6 +70,7 @@ async def test_two_requests_that_change_different_keys_both_count(requests: Requ
     assert await requests.stored(one) == {"cart": ["apple"], "name": "Ann"}
 
 
+@pytest.mark.covers("S162", "S166")
 async def test_a_save_in_between_is_not_repeated_at_the_end(requests: Requests) -> None:
     session = await requests.begin(a=1)
     session["a"] = 2
@@ -79,6 +81,7 @@ async def test_a_save_in_between_is_not_repeated_at_the_end(requests: Requests) 
     assert session.needs_commit(touch=False)
 
 
+@pytest.mark.covers("R1")
 async def test_nothing_brings_back_what_another_request_ended(requests: Requests, sessions: Any) -> None:
     one = await requests.begin(a=1)
     two = await requests.join(one)
@@ -129,6 +132,7 @@ async def test_a_new_token_keeps_data_age_and_user(requests: Requests, sessions:
     assert await sessions.count_documents({"retired": True, "_id": old_id}) == 1
 
 
+@pytest.mark.covers("R5")
 async def test_of_ten_rotations_at_once_one_wins(requests: Requests, sessions: Any) -> None:
     first = await requests.begin(a=1)
     rivals = [await requests.join(first) for _ in range(10)]
@@ -177,6 +181,7 @@ async def test_what_is_no_number_cannot_be_incremented(requests: Requests, value
         await session.increment("n")
 
 
+@pytest.mark.covers("R3")
 async def test_parallel_modifications_of_one_value_all_count(requests: Requests) -> None:
     first = await requests.begin(items=[])
     rivals = [await requests.join(first) for _ in range(10)]
@@ -201,6 +206,7 @@ async def test_a_modification_that_raises_writes_nothing(requests: Requests) -> 
     assert session["a"] == 1
 
 
+@pytest.mark.covers("R28")
 async def test_a_message_is_shown_by_exactly_one_of_ten_requests(requests: Requests) -> None:
     first = await requests.begin(message="Welcome")
     rivals = [await requests.join(first) for _ in range(10)]
@@ -210,6 +216,7 @@ async def test_a_message_is_shown_by_exactly_one_of_ten_requests(requests: Reque
     assert sorted(filter(None, shown)) == ["Welcome"]
 
 
+@pytest.mark.covers("S158")
 async def test_reload_shows_what_others_wrote_and_drops_what_was_not_saved(requests: Requests) -> None:
     one = await requests.begin(a=1)
     two = await requests.join(one)
@@ -223,6 +230,7 @@ async def test_reload_shows_what_others_wrote_and_drops_what_was_not_saved(reque
     assert not one.needs_commit(touch=False)
 
 
+@pytest.mark.covers("R6")
 async def test_a_rotation_whose_insert_fails_leaves_everything_as_it_was(
     requests: Requests, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:

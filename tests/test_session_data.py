@@ -66,6 +66,7 @@ def test_a_value_handed_out_before_a_save_is_still_watched(data: SessionData) ->
     assert data.changes().set_keys == {"cart": ["apple", "pear", "plum"]}
 
 
+@pytest.mark.covers("S114")
 @pytest.mark.parametrize("key", ["", "a.b", "$set", "nul\0", "x" * 129, "ü" * 65, "line\n", "\ud800"])
 def test_a_hostile_key_is_refused_by_name_when_it_is_assigned(data: SessionData, key: str) -> None:
     with pytest.raises(ValueError, match="session key"):
@@ -79,6 +80,7 @@ def test_a_key_that_is_no_string_is_refused(data: SessionData) -> None:
         data[1] = "one"  # type: ignore[index]
 
 
+@pytest.mark.covers("S114")
 @pytest.mark.parametrize("key", ["a" * 128, "user", "__proto__", "0", "clé", "with space", "a$b"])
 def test_other_keys_are_fine(data: SessionData, key: str) -> None:
     data[key] = 1
@@ -86,6 +88,7 @@ def test_other_keys_are_fine(data: SessionData, key: str) -> None:
     assert data.changes().set_keys == {key: 1}
 
 
+@pytest.mark.covers("C19")
 def test_a_value_that_cannot_be_stored_is_named() -> None:
     loop: list[Any] = []
     loop.append(loop)

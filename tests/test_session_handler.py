@@ -152,6 +152,7 @@ async def data_of(sessions: Any) -> list[Any]:
     return [document.get("data") for document in await sessions.find().to_list(None)]
 
 
+@pytest.mark.covers("S95")
 async def test_what_one_request_writes_the_next_one_reads(browser: Browser) -> None:
     assert [(await browser.get("/count")).body for _ in range(3)] == [b"1", b"2", b"3"]
 
@@ -170,6 +171,7 @@ async def test_a_redirect_from_prepare_runs_no_handler(browser: Browser, session
     assert (answer.code, await data_of(sessions)) == (302, [{"seen": 1}])
 
 
+@pytest.mark.covers("S134")
 @pytest.mark.parametrize("path", ["/empty", "/refuse", "/finish_early", "/write_after"])
 async def test_every_way_to_end_a_request_commits(browser: Browser, sessions: Any, path: str) -> None:
     await browser.get(path)
@@ -178,6 +180,7 @@ async def test_every_way_to_end_a_request_commits(browser: Browser, sessions: An
     assert "sid" in browser.cookies
 
 
+@pytest.mark.covers("S131")
 async def test_finishing_twice_is_an_error_in_the_log_and_one_answer(
     browser: Browser, expected_errors: list[str]
 ) -> None:
@@ -196,6 +199,7 @@ async def test_an_answer_that_cannot_be_sent_becomes_a_500_and_not_a_silence(
     assert (await browser.get("/body_with_204")).code == 500
 
 
+@pytest.mark.covers("S111")
 async def test_a_value_that_cannot_be_stored_is_a_500_that_stores_nothing(
     browser: Browser, sessions: Any, expected_errors: list[str]
 ) -> None:
@@ -313,6 +317,7 @@ async def test_a_handler_without_a_session_says_so(browser: Browser, expected_er
     assert (await browser.post("/without", {})).code == 500
 
 
+@pytest.mark.covers("S124")
 async def test_answers_differ_by_cookie_and_say_so(browser: Browser) -> None:
     first, second = await browser.get("/count"), await browser.get("/nothing")
 
@@ -321,6 +326,7 @@ async def test_answers_differ_by_cookie_and_say_so(browser: Browser) -> None:
     assert "Set-Cookie" not in second.headers
 
 
+@pytest.mark.covers("R31")
 async def test_a_304_says_so_too(browser: Browser) -> None:
     etag = (await browser.get("/nothing")).headers["Etag"]
 
@@ -329,6 +335,7 @@ async def test_a_304_says_so_too(browser: Browser) -> None:
     assert (answer.code, answer.headers["Vary"]) == (304, "Cookie")
 
 
+@pytest.mark.covers("S148")
 async def test_the_answer_that_ends_a_session_clears_its_cookie(browser: Browser, sessions: Any) -> None:
     await browser.get("/count")
 
@@ -348,6 +355,7 @@ async def test_an_error_after_a_rotation_signs_nobody_out(browser: Browser) -> N
     assert (await browser.get("/count")).body == b"2"
 
 
+@pytest.mark.covers("S151")
 async def test_unset_keeps_what_is_stored(browser: Browser, sessions: Any) -> None:
     await browser.get("/count")
     await browser.get("/unset")
@@ -355,6 +363,7 @@ async def test_unset_keeps_what_is_stored(browser: Browser, sessions: Any) -> No
     assert await data_of(sessions) == [{"n": 1}]
 
 
+@pytest.mark.covers("S152", "S153")
 @pytest.mark.parametrize("options", [{"unset": "destroy"}], indirect=True)
 async def test_unset_can_mean_destroy(browser: Browser, sessions: Any) -> None:
     assert not (await browser.get("/unset")).headers.get_list("Set-Cookie")
@@ -364,6 +373,7 @@ async def test_unset_can_mean_destroy(browser: Browser, sessions: Any) -> None:
     assert (await data_of(sessions), browser.cookies) == ([], {})
 
 
+@pytest.mark.covers("S97")
 @pytest.mark.parametrize("options", [{"save_uninitialized": True}], indirect=True)
 async def test_visitors_can_be_given_a_session_at_once(browser: Browser, sessions: Any) -> None:
     await browser.get("/nothing")
@@ -404,6 +414,7 @@ LISTENERS = SessionEvents(
 )
 
 
+@pytest.mark.covers("C7")
 @pytest.mark.parametrize("options", [{"events": LISTENERS}], indirect=True)
 async def test_the_application_hears_what_happens_to_sessions(browser: Browser, sessions: Any) -> None:
     heard.clear()

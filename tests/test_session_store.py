@@ -64,6 +64,7 @@ async def age(sessions: Any, record: SessionRecord, **fields: timedelta) -> None
     )
 
 
+@pytest.mark.covers("C2", "C10", "C12")
 async def test_a_stored_session_is_found_as_it_was(store: Any) -> None:
     data = {
         "text": "$name",
@@ -81,6 +82,7 @@ async def test_a_stored_session_is_found_as_it_was(store: Any) -> None:
     assert found.ends_at - found.created_at == timedelta(seconds=3600)
 
 
+@pytest.mark.covers("R21")
 async def test_an_id_that_exists_is_never_overwritten(store: Any, expected_errors: list[str]) -> None:
     first = draft({"a": 1})
     await store.insert(first)
@@ -92,10 +94,12 @@ async def test_an_id_that_exists_is_never_overwritten(store: Any, expected_error
     assert (await store.find([first.id]))[first.id].data == {"a": 1}
 
 
+@pytest.mark.covers("C3")
 async def test_unknown_ids_are_simply_not_there(store: Any) -> None:
     assert await store.find([digest("unknown")]) == {}
 
 
+@pytest.mark.covers("S144", "R11")
 async def test_an_expired_session_is_gone_although_its_document_is_still_there(
     store: Any, sessions: Any
 ) -> None:
@@ -111,6 +115,7 @@ async def test_an_expired_session_is_gone_although_its_document_is_still_there(
     assert await sessions.count_documents({}) == 1
 
 
+@pytest.mark.covers("C5")
 async def test_only_the_named_keys_change(store: Any) -> None:
     made = await store.insert(draft({"a": 1, "b": 2, "n": 5}))
 
@@ -176,6 +181,7 @@ async def test_ten_parallel_retirements_have_one_winner(store: Any) -> None:
     assert sum(await asyncio.gather(*(store.retire(made.id, rev=0) for _ in range(10)))) == 1
 
 
+@pytest.mark.covers("C21", "R15")
 async def test_a_touch_moves_the_idle_end_but_never_past_the_absolute_end(store: Any, sessions: Any) -> None:
     made, late = await store.insert(draft()), await store.insert(draft())
     await age(sessions, made, expires_at=timedelta(seconds=60))
@@ -207,6 +213,7 @@ async def test_all_sessions_of_a_user_end_but_one_and_nobody_elses(store: Any) -
     assert await store.end_user("me") == 1
 
 
+@pytest.mark.covers("C35", "R32")
 async def test_the_ttl_index_is_mended_if_it_has_other_options(store: Any, sessions: Any) -> None:
     await sessions.drop_indexes()
     await sessions.create_index([("expires_at", 1)], name="expiry", expireAfterSeconds=777)
@@ -217,6 +224,7 @@ async def test_the_ttl_index_is_mended_if_it_has_other_options(store: Any, sessi
     assert indexes["expiry"]["expireAfterSeconds"] == 0
 
 
+@pytest.mark.covers("C39")
 async def test_nothing_stored_is_worth_anything_as_a_token(store: Any, sessions: Any) -> None:
     token = new_token()
     await store.insert(SessionDraft(digest(token), new_handle(), {}, HOUR, Client()))
@@ -227,6 +235,7 @@ async def test_nothing_stored_is_worth_anything_as_a_token(store: Any, sessions:
     assert document["_id"] == digest(token)
 
 
+@pytest.mark.covers("C20")
 @pytest.mark.parametrize(
     "damage",
     [
@@ -270,6 +279,7 @@ async def test_a_sweep_removes_expired_sessions_only_and_no_more_than_asked(
     assert list(await store.find([alive.id])) == [alive.id]
 
 
+@pytest.mark.covers("S139", "C38")
 async def test_only_living_sessions_are_counted(store: Any, sessions: Any) -> None:
     await store.insert(draft())
     await store.retire((await store.insert(draft())).id)
@@ -278,6 +288,7 @@ async def test_only_living_sessions_are_counted(store: Any, sessions: Any) -> No
     assert await store.count() == 1
 
 
+@pytest.mark.covers("C14", "R33")
 async def test_clearing_one_collection_leaves_the_other_and_the_indexes(
     store: Any, sessions: Any, services: Services
 ) -> None:
@@ -333,6 +344,7 @@ class TestEncryption:
             await sessions.update_one({"_id": mine.id}, {"$set": {"data.role": stolen}})
             assert await stores["old"].find([mine.id]) == {}
 
+    @pytest.mark.covers("C15")
     async def test_keys_rotate_without_ending_sessions(self, stores: Any) -> None:
         made = await stores["old"].insert(draft({"a": 1}))
 

@@ -7,6 +7,9 @@ from typing import Any
 from server.sessions.store import UnstorableValue
 
 MAX_KEY_BYTES = 128
+# Together far below the 16 MiB of a MongoDB document, and already more than a session should carry around.
+MAX_VALUE_BYTES = 64 * 1024
+MAX_KEYS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,19 @@ class SessionData(MutableMapping[str, Any]):
         return len(self._values)
 
     def changes(self) -> Changes:
-        """What to write. Raises `UnstorableValue`, naming the key, for a value the store cannot keep."""
+        """What to write. Raises `UnstorableValue`, naming the key, for a value the store cannot keep.
+
+        A value has at most 64 KiB, and a session at most 100 keys.
+        """
         now = {key: self._encoded(key) for key in self._originals}
+        if now and len(self._values) > MAX_KEYS:
+            raise UnstorableValue(f"the session has {len(self._values)} keys, more than {MAX_KEYS}")
         changed = [key for key, original in self._originals.items() if now[key] != original]
+        for key in changed:
+            if len(now[key] or b"") > MAX_VALUE_BYTES:
+                raise UnstorableValue(
+                    f"the session cannot keep {key!r}: {len(now[key] or b'')} bytes are too much"
+                )
         return Changes(
             {key: self._values[key] for key in changed if now[key] is not None},
             tuple(key for key in changed if now[key] is None),

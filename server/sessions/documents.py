@@ -3,7 +3,8 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import Any
+from datetime import datetime
+from typing import Any, TypeVar
 
 import bson
 from bson.codec_options import CodecOptions, DatetimeConversion
@@ -12,6 +13,8 @@ from bson.errors import BSONError
 from server.sessions.cipher import ValueCipher
 from server.sessions.record import Client, Lifetime, RetiredRecord, SessionDraft, SessionRecord
 from server.sessions.store import UnstorableValue
+
+T = TypeVar("T")
 
 logger = logging.getLogger("latchkey.sessions")
 
@@ -63,19 +66,21 @@ class SessionDocuments:
                 id=document["_id"],
                 handle=document["handle"],
                 data=self._opened(document),
-                rev=document["rev"],
+                rev=_of_type(int, document["rev"]),
                 lifetime=Lifetime(**document["lifetime"]),
                 client=Client(**document["client"]),
                 user_id=document.get("user_id"),
                 epoch=document.get("epoch"),
-                created_at=document["created_at"],
-                seen_at=document["seen_at"],
-                active_at=document["active_at"],
-                expires_at=document["expires_at"],
-                ends_at=document["ends_at"],
-                now=document["now"],
+                created_at=_of_type(datetime, document["created_at"]),
+                seen_at=_of_type(datetime, document["seen_at"]),
+                active_at=_of_type(datetime, document["active_at"]),
+                expires_at=_of_type(datetime, document["expires_at"]),
+                ends_at=_of_type(datetime, document["ends_at"]),
+                # The driver repeats a write whose answer got lost. The repeated answer comes without the
+                # clock; the time the session was last seen will do for once.
+                now=_of_type(datetime, document.get("now", document["seen_at"])),
             )
-        except (KeyError, TypeError, AttributeError, BSONError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, BSONError) as error:
             logger.warning("session %s cannot be read (%r) and counts as gone", document.get("handle"), error)
             return None
 
@@ -100,6 +105,12 @@ class SessionDocuments:
         if value is None:  # one value that was moved or damaged makes the whole session worthless
             raise KeyError(name)
         return bson.decode(value, CODEC)["v"]
+
+
+def _of_type(kind: type[T], value: Any) -> T:
+    if not isinstance(value, kind):
+        raise TypeError(f"{type(value).__name__} in place of {kind.__name__}")
+    return value
 
 
 def encode(value: Any) -> bytes:

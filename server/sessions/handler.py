@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import sys
 from contextlib import suppress
 from typing import Any
@@ -13,6 +14,8 @@ from server.sessions.record import USER_AGENT_LENGTH, Client
 from server.sessions.session import Session
 from server.sessions.sessions import Sessions
 from server.sessions.store import StoreUnavailable
+
+_IS_PRIVATE = re.compile(r"\b(no-store|private)\b")
 
 logger = logging.getLogger("latchkey.sessions")
 
@@ -134,5 +137,5 @@ class SessionHandler(RequestHandler):
         if line is None:
             return
         self.add_header("Set-Cookie", line)
-        if "public" in self._headers.get("Cache-Control", "public"):
+        if not _IS_PRIVATE.search(self._headers.get("Cache-Control", "")):
             self.set_header("Cache-Control", "no-store")

@@ -6,7 +6,7 @@ Written with what motor and `pymongo.AsyncMongoClient` have in common, so that e
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ from server.sessions.record import RetiredRecord, SessionDraft, SessionRecord
 from server.sessions.store import StoreUnavailable, UnstorableValue
 
 RETIRED_SECONDS = 60
-INDEX_OPTIONS_CONFLICT = 85
+_INDEX_CONFLICTS = {85, 86}  # an index with these keys, or with this name, is there and differs
 _NO_NUMBER = {2, 14}  # BadValue: the sum is too large; TypeMismatch: it is no number
 
 logger = logging.getLogger("latchkey.sessions")
@@ -73,14 +73,11 @@ class MongoSessionStore:
         Without `ttl`, for services that know no TTL index, the application calls `sweep` now and then.
         """
         async with store_errors(self._deadline):
-            if ttl:
-                await self._create_ttl_index()
-            else:
-                await self._collection.create_index([("expires_at", 1)], name="expiry")
-            await self._collection.create_index(
-                [("user_id", 1), ("active_at", -1)],
-                name="user",
-                partialFilterExpression={"user_id": {"$exists": True}},
+            expiry = {"expireAfterSeconds": 0} if ttl else {}
+            await self._ensure_index([("expires_at", 1)], "expiry", **expiry)
+            owned = {"user_id": {"$exists": True}}
+            await self._ensure_index(
+                [("user_id", 1), ("active_at", -1)], "user", partialFilterExpression=owned
             )
 
     async def insert(self, draft: SessionDraft) -> SessionRecord:
@@ -214,18 +211,19 @@ class MongoSessionStore:
             )
         return int(result.deleted_count)
 
-    async def _create_ttl_index(self) -> None:
+    async def _ensure_index(self, keys: list[tuple[str, int]], name: str, **options: Any) -> None:
         try:
-            await self._collection.create_index([("expires_at", 1)], name="expiry", expireAfterSeconds=0)
+            await self._collection.create_index(keys, name=name, **options)
         except OperationFailure as error:
-            if error.code != INDEX_OPTIONS_CONFLICT:
+            if error.code not in _INDEX_CONFLICTS:
                 raise
-            # An index on the field with another age would end sessions late or early: mend it in place.
-            await self._collection.database.command(
-                "collMod",
-                self._collection.name,
-                index={"keyPattern": {"expires_at": 1}, "expireAfterSeconds": 0},
-            )
+            # With another age it would end sessions late or early, and with other keys help nobody.
+            logger.warning("the index %r has other options and is made anew", name)
+            for other, index in (await self._collection.index_information()).items():
+                if other == name or index["key"] == keys:
+                    with suppress(OperationFailure):  # another process was quicker
+                        await self._collection.drop_index(other)
+            await self._collection.create_index(keys, name=name, **options)
 
 
 def _live(session_id: bytes, rev: int | None) -> dict[str, Any]:

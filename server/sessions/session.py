@@ -1,6 +1,7 @@
 """The session as a handler gets it: data, facts, and the verbs that change it in the store."""
 
 from collections.abc import Callable, Collection, Mapping, MutableMapping
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any, TypeVar
 
@@ -9,7 +10,7 @@ from server.sessions.events import tell
 from server.sessions.facts import Absence, SessionFacts
 from server.sessions.options import Options
 from server.sessions.record import Client, Lifetime, SessionDraft, SessionRecord
-from server.sessions.store import SessionStore, UnstorableValue
+from server.sessions.store import SessionStore, StoreUnavailable, UnstorableValue
 from server.sessions.token import digest, new_handle
 from server.sessions.touches import Touches
 
@@ -67,8 +68,7 @@ class Session(SessionFacts):
         record = await self._store.insert(
             SessionDraft(digest(token), new_handle(), data, lifetime, client, user_id, epoch)
         )
-        if old:
-            await self._store.retire(old.id)
+        if old and await self._retire(old.id, None, record):
             tell(self._options.events.destroyed, old)
         self._replace_token(token, is_kept_on_error=old is not None)
         self._adopt(record)
@@ -86,7 +86,7 @@ class Session(SessionFacts):
         while (old := self._record) is not None:
             token = self._options.new_token()
             copy = await self._store.insert(self._successor(old, token, keep))
-            if await self._store.retire(old.id, old.rev):
+            if await self._retire(old.id, old.rev, copy):
                 self._replace_token(token, is_kept_on_error=True)
                 self._adopt(copy)
                 tell(self._options.events.renewed, copy, old.handle)
@@ -295,6 +295,15 @@ class Session(SessionFacts):
             )  # fmt: skip
         kept = {key: data[key] for key in keep if key in data}
         return SessionDraft(digest(token), new_handle(), kept, self._default_lifetime, old.client)
+
+    async def _retire(self, old_id: bytes, rev: int | None, successor: SessionRecord) -> bool:
+        try:
+            return await self._store.retire(old_id, rev)
+        except StoreUnavailable:
+            # Nobody will get the successor's token. If it cannot be removed either, it expires by itself.
+            with suppress(StoreUnavailable):
+                await self._store.end(successor.id)
+            raise
 
     async def _confirm_token(self) -> None:
         token, self._token_to_confirm = self._token_to_confirm, None

@@ -43,6 +43,7 @@ def set_cookies(answer: HTTPResponse) -> list[str]:
     return answer.headers.get_list("Set-Cookie")
 
 
+@pytest.mark.covers("S167", "R9")
 async def test_when_sessions_cannot_be_read_members_get_a_503_and_stay_signed_in(
     browser: Browser, failing: Any
 ) -> None:
@@ -61,6 +62,7 @@ async def test_when_sessions_cannot_be_read_members_get_a_503_and_stay_signed_in
     assert await browser.is_signed_in()
 
 
+@pytest.mark.covers("S174", "R9")
 async def test_pages_without_a_session_work_during_an_outage(browser: Browser, failing: Any) -> None:
     with failing("find", "insert", "update", "findAndModify", "delete"):
         assert (await browser.get("/")).code == 200
@@ -68,6 +70,7 @@ async def test_pages_without_a_session_work_during_an_outage(browser: Browser, f
         assert (await browser.get("/healthz")).code == 200
 
 
+@pytest.mark.covers("R9")
 async def test_one_broken_connection_is_not_noticed(browser: Browser, mongodb_uri: str) -> None:
     await browser.sign_up(ANN)
     once = {"failCommands": ["find"], "appName": "latchkey", "closeConnection": True}
@@ -77,6 +80,7 @@ async def test_one_broken_connection_is_not_noticed(browser: Browser, mongodb_ur
         assert (await browser.get("/account")).code == 200
 
 
+@pytest.mark.covers("S169")
 async def test_a_sign_in_that_cannot_be_stored_gives_no_cookie(browser: Browser, failing: Any) -> None:
     await browser.sign_up(ANN)
     await browser.sign_out()
@@ -88,6 +92,7 @@ async def test_a_sign_in_that_cannot_be_stored_gives_no_cookie(browser: Browser,
     assert (await browser.sign_in(ANN)).code == 303
 
 
+@pytest.mark.covers("S154")
 async def test_a_sign_out_that_cannot_be_stored_is_not_claimed(browser: Browser, failing: Any) -> None:
     await browser.sign_up(ANN)
     with failing("delete"):
@@ -111,6 +116,7 @@ async def test_a_touch_that_cannot_wait_and_fails_is_a_503_with_the_cookie_untou
     assert await browser.is_signed_in()
 
 
+@pytest.mark.covers("S173")
 @pytest.mark.parametrize("settings", [{"store_deadline": 0.3}], indirect=True)
 async def test_a_database_that_hangs_is_given_up_in_time(browser: Browser, failing: Any) -> None:
     await browser.sign_up(ANN)
@@ -175,6 +181,7 @@ async def slow_request(
     await request
 
 
+@pytest.mark.covers("R1")
 async def test_a_request_under_way_cannot_bring_back_a_session_that_was_signed_out(
     app: Any, browser: Browser, sessions: Any
 ) -> None:
@@ -200,6 +207,7 @@ async def test_a_request_under_way_during_a_sign_in_leaves_the_new_session_alone
     assert await sessions.count_documents({"data.late": 1}) == 0
 
 
+@pytest.mark.covers("S134", "R24")
 async def test_an_answer_with_an_error_stores_nothing(
     app: Any, browser: Browser, sessions: Any, expected_errors: list[str]
 ) -> None:
@@ -213,6 +221,7 @@ async def test_an_answer_with_an_error_stores_nothing(
     assert await sessions.count_documents({}) == 0
 
 
+@pytest.mark.covers("S130", "R8")
 async def test_what_a_redirects_target_reads_is_already_saved(
     app: Any, browser: Browser, failing: Any, sessions: Any
 ) -> None:
@@ -227,6 +236,7 @@ async def test_what_a_redirects_target_reads_is_already_saved(
     assert await sessions.count_documents({}) == 1
 
 
+@pytest.mark.covers("R27")
 async def test_a_client_that_leaves_during_the_commit_disturbs_nobody(
     app: Any, browser: Browser, http_port: int, failing: Any, sessions: Any
 ) -> None:
