@@ -289,6 +289,17 @@ async def test_a_handler_that_saves_before_it_streams_gets_its_cookie(
     assert await data_of(sessions) == [{"n": 5}]
 
 
+async def test_a_cookie_of_an_old_key_does_not_disturb_a_handler_that_streams(
+    browser: Browser, app: Application, sessions: Any
+) -> None:
+    await browser.get("/count")
+    cookie = app.settings["sessions"].cookie
+    cookie._secrets = ("a newer secret of more than 32 bytes", *cookie._secrets)
+
+    assert (await browser.get("/stream_then_change")).code == 200
+    assert await data_of(sessions) == [{"n": 2}]
+
+
 async def test_a_handler_that_forgets_to_save_before_it_streams_is_told(
     browser: Browser, sessions: Any, expected_errors: list[str]
 ) -> None:

@@ -94,7 +94,7 @@ class SessionHandler(RequestHandler):
         """Sends what was written so far. Once the headers have gone out no cookie can, so a handler that
         streams saves its session first. Raises RuntimeError if it has not."""
         if self._session is not None and not self._headers_written:
-            if not include_footers and self._session.needs_commit(touch=False):
+            if not include_footers and self._session.has_changes():
                 raise RuntimeError("unsaved changes: `await self.session.save()` before the first flush")
             self._add_session_headers(self._session)
         return super().flush(include_footers)
@@ -125,7 +125,7 @@ class SessionHandler(RequestHandler):
 
     def _has_come_too_late(self, session: Session) -> bool:
         """Whether a session would start after the headers have gone out, without a cookie."""
-        is_late = self._headers_written and session.is_new and session.needs_commit(touch=False)
+        is_late = self._headers_written and session.is_new and session.has_changes()
         if is_late:
             logger.error("%s changed a new session after its first flush: lost", type(self).__name__)
         return is_late

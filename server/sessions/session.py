@@ -216,10 +216,12 @@ class Session(SessionFacts):
         """Whether `commit` has something to do, if only to refuse a value that cannot be stored."""
         if self._is_unset:
             return self._options.unset == "destroy" and self._record is not None
-        if self._starts_empty() or self._token_to_confirm or (touch and self._is_touch_urgent()):
-            return True
+        return self.has_changes() or bool(self._token_to_confirm) or (touch and self._is_touch_urgent())
+
+    def has_changes(self) -> bool:
+        """Whether `save` has something to write, or a value to refuse."""
         try:
-            return bool(self.changes())
+            return self._starts_empty() or bool(self.changes())
         except UnstorableValue:
             return True
 
