@@ -11,6 +11,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 from tests.site import Site, running
 
 INSTALL = "Chromium is missing; on Debian and Ubuntu: apt-get install chromium"
+# What it calls itself when a person uses it; the account page shows that.
+USER_AGENT = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36"
+)
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
@@ -37,7 +41,9 @@ def site(mongodb_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site]
 
 @pytest.fixture
 def context(chromium: Browser, site: Site) -> Iterator[BrowserContext]:
-    made = chromium.new_context(base_url=site.url, viewport={"width": 1280, "height": 800})
+    made = chromium.new_context(
+        base_url=site.url, viewport={"width": 1280, "height": 800}, user_agent=USER_AGENT
+    )
     yield made
     made.close()
 
