@@ -20,6 +20,8 @@ from server.services import Services, open_services
 from settings import Settings
 from tests.client import Browser
 
+pytest.register_assert_rewrite("tests.sessions.contract", "tests.sessions.tools")
+
 SECRET = "a secret for tests, forty characters long"
 
 

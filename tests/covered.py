@@ -1,7 +1,7 @@
 """Compares the promises listed in docs/ with the tests: `python -m tests.covered`.
 
 A promise is a table row that begins with an id such as `S97`. It is kept by a test marked
-`@pytest.mark.covers("S97")`, or its last cell says why there is none, beginning with "not ".
+`@pytest.mark.covers` and the id, or its last cell says why there is none, beginning with "not ".
 """
 
 import re
@@ -21,7 +21,7 @@ def promises() -> dict[str, str]:
 
 def tested() -> set[str]:
     """Every id that a test is marked with."""
-    marks = (mark[1] for test in ROOT.glob("tests/**/test_*.py") for mark in _MARK.finditer(test.read_text()))
+    marks = (mark[1] for test in ROOT.glob("tests/**/*.py") for mark in _MARK.finditer(test.read_text()))
     return {name for mark in marks for name in re.findall(r'"([^"]+)"', mark)}
 
 
