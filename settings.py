@@ -59,7 +59,10 @@ class Settings:
         is_secret=True,
     )  # fmt: skip
     mongodb_database: str = _setting(
-        "latchkey", values.database_name, "up to 63 letters, digits, - and _", "name of the database"
+        "latchkey",
+        values.matching(r"[A-Za-z0-9_-]{1,63}"),
+        "up to 63 letters, digits, - and _",
+        "name of the database",
     )
     data_dir: Path = _setting(
         Path(".data"), Path, "a folder", "home of the embedded database and of the development secret"
@@ -78,9 +81,14 @@ class Settings:
         "lax", values.choice("lax", "strict", "none"), "lax, strict or none", "SameSite of the session cookie"
     )
     cookie_domain: str = _setting(
-        "", values.cookie_domain, "a domain", "Domain of the session cookie; empty: this host only"
+        "",
+        values.matching(r"\.?[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)*"),
+        "a domain",
+        "Domain of the session cookie; empty: this host only",
     )
-    cookie_path: str = _setting("/", values.cookie_path, "a path from /", "Path of the session cookie")
+    cookie_path: str = _setting(
+        "/", values.matching(r"/[!-:<-~]*"), "a path from /", "Path of the session cookie"
+    )
     cookie_partitioned: bool = _setting(
         False, values.boolean, "true or false", "Partitioned (CHIPS) session cookie"
     )

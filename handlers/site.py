@@ -1,6 +1,5 @@
 """SiteHandler: what every answer of the site has in common, static files included."""
 
-from collections.abc import Callable
 from typing import Any
 
 from tornado.web import HTTPError, RequestHandler
@@ -24,12 +23,9 @@ class SiteHandler(RequestHandler):
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Any:
         sent = super().finish(chunk)
-        sent.add_done_callback(self._leave())
-        return sent
-
-    def _leave(self) -> Callable[[Any], None]:
         # A stopping server waits until the last byte has gone out, not until the handler has ended.
-        return lambda _: self.settings["in_flight"].discard(self)
+        sent.add_done_callback(lambda _: self.settings["in_flight"].discard(self))
+        return sent
 
     def _origin_matches_host(self, origin: str) -> bool:
         # Tornado's, which fails for an origin that is no address, such as http://[

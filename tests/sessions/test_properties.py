@@ -138,14 +138,18 @@ def test_every_value_comes_back_as_it_was(value: Any, services: Services, io_loo
 
 @given(key=st.text(max_size=140))
 def test_every_key_is_stored_as_it_is_or_refused_by_name(key: str) -> None:
-    try:
-        check_key(key)
-    except ValueError:
-        pass  # the tests of SessionData look at the words
-    else:
+    if is_accepted(key):
         assert bson.decode(bson.encode({key: 1})) == {key: 1}
         assert "." not in key
         assert not key.startswith("$")
+
+
+def is_accepted(key: str) -> bool:
+    try:
+        check_key(key)
+    except ValueError as error:
+        return "session key" not in str(error)
+    return True
 
 
 @pytest.mark.parametrize("key", ["a.b", "$x", "", "\0", "k" * 129])

@@ -10,12 +10,10 @@ import pytest
 from tornado.httpclient import HTTPResponse
 from tornado.web import Application
 
-from server.services import Services
 from server.sessions import Lifetime, MongoSessionStore, SessionCookie, SessionHandler, Sessions
-from settings import Settings
 from tests.client import Browser
 from tests.conftest import SECRET
-from tests.sessions.tools import Commands, Gate, age, closing, failing, restart, watched_store
+from tests.sessions.tools import Commands, Gate, age, closing, failing, restart
 
 pytestmark = pytest.mark.gen_test
 
@@ -84,16 +82,6 @@ class Slow(Page):
 
     def on_finish(self) -> None:
         self.settings["gate"].done.set()
-
-
-@pytest.fixture
-def commands() -> Commands:
-    return Commands()
-
-
-@pytest.fixture
-def store(services: Services, settings: Settings, commands: Commands, opened: Callable[[Any], Any]) -> Any:
-    return opened(watched_store(settings, commands))
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from bson import encode
 from tornado.httpclient import HTTPResponse
 from tornado.web import Application, HTTPError
 
-from server.services import Services
 from server.sessions import (
     Lifetime,
     MongoSessionStore,
@@ -25,10 +24,9 @@ from server.sessions import (
     StoreUnavailable,
 )
 from server.sessions.token import digest
-from settings import Settings
 from tests.client import Browser
 from tests.conftest import SECRET
-from tests.sessions.tools import WRITES, Commands, age, closing, failing, restart, watched_store
+from tests.sessions.tools import WRITES, Commands, age, closing, failing, restart
 
 pytestmark = pytest.mark.gen_test
 
@@ -191,16 +189,6 @@ class Wrapped(Page):
     def finish(self, chunk: Any = None) -> "asyncio.Future[None]":
         self.set_header("X-Wrapped", "yes")
         return super().finish(chunk)
-
-
-@pytest.fixture
-def commands() -> Commands:
-    return Commands()
-
-
-@pytest.fixture
-def store(services: Services, settings: Settings, commands: Commands, opened: Callable[[Any], Any]) -> Any:
-    return opened(watched_store(settings, commands))
 
 
 @pytest.fixture

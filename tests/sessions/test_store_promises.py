@@ -1,7 +1,6 @@
 """What a session store promises beyond reading and writing: write concerns, times, recovery."""
 
 import asyncio
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,19 +30,9 @@ from server.sessions.token import digest, new_handle, new_token
 from settings import Settings
 from tests.client import Browser
 from tests.conftest import SECRET
-from tests.sessions.tools import Commands, age, failing, watched_store
+from tests.sessions.tools import Commands, age, failing
 
 pytestmark = pytest.mark.gen_test
-
-
-@pytest.fixture
-def commands() -> Commands:
-    return Commands()
-
-
-@pytest.fixture
-def store(services: Services, settings: Settings, commands: Commands, opened: Callable[[Any], Any]) -> Any:
-    return opened(watched_store(settings, commands))
 
 
 def draft(data: dict[str, Any] | None = None, **more: Any) -> SessionDraft:
