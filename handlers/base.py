@@ -50,6 +50,11 @@ class BaseHandler(SiteHandler, SessionHandler):
             raise HTTPError(405)
         await super().prepare()
 
+    async def authenticate(self, email: str, password: str) -> User | None:
+        """The user with this address and password, or None. Every page and call that tries a password asks
+        here."""
+        return await self.services.accounts.authenticate(email, password)
+
     async def sign_in(self, user: User, *, is_remembered: bool) -> None:
         """Gives this browser a new session of the user's, in place of any it had."""
         services = self.services

@@ -19,7 +19,7 @@ class LoginHandler(PageHandler):
             missing["password"] = "Enter your password"  # noqa: S105 - a text
         if missing:
             return self._show(422, wanted, email, is_remembered, missing)
-        user = await self.services.accounts.authenticate(email, password)
+        user = await self.authenticate(email, password)
         if user is None:
             # One message for an unknown address and a wrong password: nobody learns who has an account.
             wrong = {"form": "Check your email address and password"}

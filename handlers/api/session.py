@@ -27,9 +27,7 @@ class SessionApiHandler(SessionDescription):
 
     async def post(self) -> None:
         body = self.json_body()
-        user = await self.services.accounts.authenticate(
-            self.text_in(body, "email"), self.text_in(body, "password")
-        )
+        user = await self.authenticate(self.text_in(body, "email"), self.text_in(body, "password"))
         if user is None:
             raise Problem(401, "invalid_credentials", "The email address or the password is wrong.")
         await self.sign_in(user, is_remembered=self.flag_in(body, "remember"))
