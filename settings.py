@@ -42,6 +42,9 @@ class Settings:
     )  # fmt: skip
     host: str = _setting("127.0.0.1", values.text, "an address", "address to listen on")
     port: int = _setting(8000, values.number(0, 65535), _PORT, "port to listen on; 0 takes any free one")
+    processes: int = _setting(
+        1, values.number(0, 256), "a number from 0 to 256", "server processes on the port; 0: one per core"
+    )
     public_url: str = _setting(
         "", values.origin, "an origin such as https://www.example.com",
         "the site's own origin as browsers see it; https switches secure cookies on",
@@ -147,6 +150,11 @@ class Settings:
     log_format: str = _setting(
         "text", values.choice("text", "json"), "text or json", "json: one object a line"
     )
+    metrics_token: str = _setting(
+        "", values.secret, f"a secret of {values.SECRET_LENGTH} bytes or more",
+        "bearer token that opens /metrics; without it only this machine, and in production nobody",
+        is_secret=True,
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         for name, problem in _contradictions(self):

@@ -1,4 +1,11 @@
+import hmac
+from ipaddress import ip_address
+
+from tornado.web import HTTPError
+
 from handlers.base import BaseHandler
+
+_FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
 
 
 class MonitoringHandler(BaseHandler):
@@ -31,3 +38,43 @@ class ReadyHandler(MonitoringHandler):
         if not await self.services.is_database_up():
             return self.answer(503, "no database")
         return self.answer(200, "ready")
+
+
+class MetricsHandler(MonitoringHandler):
+    """Figures for Prometheus: for who has the token, and in development for this machine."""
+
+    async def prepare(self) -> None:
+        await super().prepare()
+        if not (self._has_token() or self._is_local()):
+            raise HTTPError(401)
+
+    def get(self) -> None:
+        self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
+        self.finish(self.services.metrics.exposition())
+
+    def set_error_headers(self, status: int) -> None:
+        super().set_error_headers(status)
+        if status == 401:
+            self.set_header("WWW-Authenticate", "Bearer")
+
+    def _has_token(self) -> bool:
+        token = self.settings["metrics_token"]
+        scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
+        is_right = hmac.compare_digest(given.strip().encode(errors="replace"), token.encode())
+        return bool(token) and scheme.lower() == "bearer" and is_right
+
+    def _is_local(self) -> bool:
+        # A proxy on this machine speaks for the whole world, and says so in a header.
+        is_forwarded = any(name in self.request.headers for name in _FORWARDING)
+        return (
+            self.settings["are_metrics_local"]
+            and not is_forwarded
+            and _is_loopback(self.request.remote_ip or "")
+        )
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False

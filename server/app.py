@@ -14,7 +14,7 @@ from handlers.errors import NotFoundHandler
 from handlers.home import HomeHandler
 from handlers.login import LoginHandler
 from handlers.logout import LogoutHandler
-from handlers.monitoring import HealthHandler, ReadyHandler
+from handlers.monitoring import HealthHandler, MetricsHandler, ReadyHandler
 from handlers.pages import PageHandler
 from handlers.signup import SignupHandler
 from handlers.static import SiteStaticHandler
@@ -36,11 +36,17 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"/api(?:/.*)?", ApiNotFoundHandler),
     (r"/healthz", HealthHandler),
     (r"/readyz", ReadyHandler),
+    (r"/metrics", MetricsHandler),
 ]
 
 
 def make_app(settings: Settings, services: Services) -> Application:
     """The site as a Tornado application. Its setting "stopping" is an event: set it and it says goodbye."""
+
+    def on_answer(handler: RequestHandler) -> None:
+        log_request(handler)
+        services.metrics.count_request(handler)
+
     return Application(
         [*ROUTES],
         default_handler_class=NotFoundHandler,
@@ -51,11 +57,13 @@ def make_app(settings: Settings, services: Services) -> Application:
         trusted_origins=_trusted_origins(settings),
         cross_origin_protection=True,
         is_secure=settings.is_secure,
+        metrics_token=settings.metrics_token,
+        are_metrics_local=not settings.is_production,
         is_registration_open=settings.registration == "open",
         return_targets=_return_targets(),
         stopping=asyncio.Event(),
-        in_flight=InFlight(),
-        log_function=log_request,
+        in_flight=InFlight(services.metrics.set_in_flight),
+        log_function=on_answer,
         template_path=str(ROOT / "templates"),
         static_path=str(ROOT / "static"),
         static_handler_class=SiteStaticHandler,

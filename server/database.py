@@ -4,13 +4,14 @@ Motor gets critical fixes only, until May 2027. Everything else uses what it sha
 `pymongo.AsyncMongoClient`, so that this module is all that has to change.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
+from pymongo.monitoring import CommandListener
 
 from server.errors import SettingsError, StartError
 
@@ -18,13 +19,16 @@ HEARTBEAT_MS = 1000
 
 
 @asynccontextmanager
-async def open_database(uri: str, name: str, deadline: float) -> AsyncIterator[Any]:
+async def open_database(
+    uri: str, name: str, deadline: float, listeners: Sequence[CommandListener] = ()
+) -> AsyncIterator[Any]:
     """The database `name` at `uri`, reached and ready; the client closes at the end.
 
-    No operation takes longer than `deadline` seconds. Raises `StartError` if it cannot be reached and
-    `SettingsError` for a URI that is none; neither shows the URI, which may hold a password.
+    No operation takes longer than `deadline` seconds. `listeners` hear of every command. Raises `StartError`
+    if it cannot be reached and `SettingsError` for a URI that is none; neither shows the URI, which may hold
+    a password.
     """
-    client = _client(uri, deadline)
+    client = _client(uri, deadline, listeners)
     try:
         await _reach(client, uri)
         yield client[name]
@@ -41,12 +45,13 @@ async def ping(database: Any) -> bool:
     return True
 
 
-def _client(uri: str, deadline: float) -> Any:
+def _client(uri: str, deadline: float, listeners: Sequence[CommandListener]) -> Any:
     try:
         return AsyncIOMotorClient(
             uri,
             appname="latchkey",
             tz_aware=True,
+            event_listeners=list(listeners),
             # Without it motor's threads stay blocked on a server that hangs, and the process cannot exit.
             timeoutMS=int(deadline * 1000),
             # The time limit above does not cover saying goodbye to a server that is away.

@@ -1,30 +1,34 @@
 """From settings to a running site, and from a signal to an orderly end."""
 
 import asyncio
-import errno
 import logging
+import os
 import signal
+import socket
 import sys
 from collections.abc import Coroutine
-from socket import socket
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application
 
 from server.app import make_app
 from server.commands import create_user
 from server.embedding import open_uri
-from server.errors import LatchkeyError, SettingsError, StartError
+from server.errors import LatchkeyError, SettingsError
 from server.logs import configure_logs
-from server.services import open_services
+from server.metrics import shared_figures
+from server.ports import bind, reserve, url
+from server.processes import Processes, available_cores, same_command
+from server.services import Services, open_services
 from settings import CommandLine, Settings
 
 MAX_BODY_BYTES = 1024 * 1024  # beyond it the connection is cut; handlers refuse far less, in words
 MAX_HEADER_BYTES = 16 * 1024
 BODY_SECONDS = 10
 IDLE_CONNECTION_SECONDS = 75
+STOP_MARGIN_SECONDS = 5
+WORKER = "worker"  # the command by which a parent starts each of its processes; not for people
 
 logger = logging.getLogger("latchkey")
 
@@ -48,6 +52,8 @@ async def _perform(command_line: CommandLine) -> None:
     settings, command, arguments = command_line.settings, command_line.command, command_line.arguments
     if not command:
         await _serve(settings)
+    elif command == WORKER:
+        await _work(settings)
     elif command == "create-user" and len(arguments) == 1:
         await create_user(settings, arguments[0])
     else:
@@ -55,23 +61,78 @@ async def _perform(command_line: CommandLine) -> None:
 
 
 async def _serve(settings: Settings) -> None:
+    count = settings.processes or available_cores()
+    if count == 1:
+        await _serve_alone(settings)
+    elif hasattr(socket, "SO_REUSEPORT"):
+        await _serve_with(count, settings)
+    else:
+        raise SettingsError(f"PROCESSES is {count}; this system lets only one process listen on a port")
+
+
+async def _serve_alone(settings: Settings) -> None:
     stop = _stop_on_signal()
-    sockets = _bind(settings)
+    listening = bind(settings.host, settings.port)
     async with open_uri(settings) as database, open_services(settings, database.uri) as services:
-        app = make_app(settings, services)
-        server = HTTPServer(
-            app,
-            max_body_size=MAX_BODY_BYTES,
-            max_header_size=MAX_HEADER_BYTES,
-            body_timeout=BODY_SECONDS,
-            idle_connection_timeout=IDLE_CONNECTION_SECONDS,
-        )
-        server.add_sockets(sockets)
-        host = f"[{settings.host}]" if ":" in settings.host else settings.host
-        print(f"Latchkey is listening on http://{host}:{sockets[0].getsockname()[1]}", flush=True)
-        print(database.description, flush=True)
-        await stop.wait()
-        await _drain(server, app, settings.drain_timeout)
+        await _answer(settings, services, listening, stop, database.description)
+
+
+async def _serve_with(count: int, settings: Settings) -> None:
+    stop = _stop_on_signal()
+    with reserve(settings.host, settings.port) as reserved, shared_figures() as figures:
+        async with open_uri(settings) as database:
+            async with open_services(settings, database.uri):
+                pass  # what cannot work is told once, here, and not by every process
+            environment = {**os.environ, **figures.environment(), "MONGODB_URI": database.uri}
+            port = str(reserved.getsockname()[1])
+            async with Processes(
+                same_command("--port", port, WORKER), environment, count,
+                stop_seconds=settings.drain_timeout + STOP_MARGIN_SECONDS, on_end=figures.forget,
+            ):  # fmt: skip
+                _announce(url(settings.host, reserved), database.description)
+                await stop.wait()
+
+
+async def _work(settings: Settings) -> None:
+    """One of several processes: shares the port, and stops when its parent does."""
+    stop = _stop_on_signal()
+    parent = asyncio.create_task(_stop_with_parent(stop))
+    listening = bind(settings.host, settings.port, is_shared=True)
+    async with open_services(settings, settings.mongodb_uri) as services:
+        await _answer(settings, services, listening, stop)
+    parent.cancel()
+
+
+async def _answer(
+    settings: Settings, services: Services, listening: socket.socket, stop: asyncio.Event, *further_lines: str
+) -> None:
+    """Answers requests until told to stop, and then lets those under way end."""
+    app = make_app(settings, services)
+    server = HTTPServer(
+        app,
+        max_body_size=MAX_BODY_BYTES,
+        max_header_size=MAX_HEADER_BYTES,
+        body_timeout=BODY_SECONDS,
+        idle_connection_timeout=IDLE_CONNECTION_SECONDS,
+    )
+    server.add_socket(listening)
+    _announce(url(settings.host, listening), *further_lines)
+    await stop.wait()
+    await _drain(server, app, settings.drain_timeout)
+
+
+def _announce(address: str, *further_lines: str) -> None:
+    for line in (f"Latchkey is listening on {address}", *further_lines):
+        print(line, flush=True)
+
+
+async def _stop_with_parent(stop: asyncio.Event) -> None:
+    """The parent holds our standard input open. It ends with the parent, even if that was killed."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await reader.read()
+    stop.set()
 
 
 def _stop_on_signal() -> asyncio.Event:
@@ -88,18 +149,6 @@ def _stop_on_signal() -> asyncio.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     return stop
-
-
-def _bind(settings: Settings) -> list[socket]:
-    # One address only: port 0 for "localhost" would give IPv4 and IPv6 two different ports.
-    try:
-        return bind_sockets(settings.port, settings.host)[:1]
-    except (OSError, UnicodeError) as error:
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise StartError(f"port {settings.port} is in use; choose another with --port, or 0") from None
-        where = f"{settings.host}:{settings.port}"
-        reason = error.strerror if isinstance(error, OSError) else "no such host name"
-        raise StartError(f"cannot listen on {where}: {reason}") from None
 
 
 async def _drain(server: HTTPServer, app: Application, seconds: float) -> None:

@@ -9,6 +9,7 @@ from server.accounts import Accounts, Passwords, Users, device_label
 from server.csrf import CsrfTokens
 from server.database import open_database, ping
 from server.errors import StartError
+from server.metrics import Metrics
 from server.secret import development_secret
 from server.sessions import (
     Lifetime,
@@ -34,6 +35,7 @@ class Services:
     csrf: CsrfTokens
     lifetime: Lifetime
     remembered_lifetime: Lifetime
+    metrics: Metrics
 
     async def is_database_up(self) -> bool:
         """Whether the database answers within its deadline."""
@@ -47,9 +49,9 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
     Raises `StartError` or `SettingsError`.
     """
     async with AsyncExitStack() as stack:
-        deadline = settings.store_deadline
+        deadline, metrics = settings.store_deadline, Metrics()
         database = await stack.enter_async_context(
-            open_database(mongodb_uri, settings.mongodb_database, deadline)
+            open_database(mongodb_uri, settings.mongodb_database, deadline, [metrics])
         )
         passwords = await stack.enter_async_context(
             Passwords(settings.argon2_memory_kib, settings.argon2_time_cost)
@@ -68,7 +70,9 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         remembered = Lifetime(
             settings.remember_idle_timeout, settings.remember_absolute_timeout, persistent=True
         )
-        options = Options(deadline=deadline, touch_interval=settings.session_touch_interval)
+        options = Options(
+            deadline=deadline, touch_interval=settings.session_touch_interval, events=metrics.session_events()
+        )
         sessions = Sessions(store, _cookie(settings, secrets), lifetime, options)
         stack.push_async_callback(sessions.close)
         yield Services(
@@ -78,6 +82,7 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
             CsrfTokens(secrets),
             lifetime,
             remembered,
+            metrics,
         )
 
 

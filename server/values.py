@@ -81,6 +81,11 @@ def secrets(text: str) -> tuple[str, ...]:
     return parts
 
 
+def secret(text: str) -> str:
+    (one,) = secrets(text)
+    return one
+
+
 def matching(pattern: str) -> Callable[[str], str]:
     """Text that matches the regular expression from its first to its last character."""
 

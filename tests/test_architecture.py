@@ -21,6 +21,7 @@ LAYERS = [
     {"server.app"},
     {"handlers"},
     {"server.services"},
+    {"server.ports", "server.processes", "server.metrics"},
     {"server.accounts", "server.mongod", "server.csrf", "server.logs", "server.inflight", "server.secret"},
     {"server.sessions", "server.database"},
     {"settings"},
@@ -29,6 +30,7 @@ LAYERS = [
 # Pages and calls that anybody may reach. Everything else asks for a signed-in person.
 PUBLIC = {
     "/", "/signup", "/login", "/logout", "/api/session", "/api/users", "/api(?:/.*)?", "/healthz", "/readyz",
+    "/metrics",
 }  # fmt: skip
 NEVER_IN_HANDLERS = {"motor", "pymongo", "bson", "argon2", "settings"}
 
