@@ -13,11 +13,11 @@ pytestmark = pytest.mark.gen_test
 class Store:
     """A store whose answers come when the test says so."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadline: float = 60) -> None:
         self.values: dict[Any, Any] = {}
         self.asked: list[set[Any]] = []
         self.answers: asyncio.Queue[BaseException | None] = asyncio.Queue()
-        self.lookups: Lookups[Any, Any] = Lookups(self.fetch, deepcopy)
+        self.lookups: Lookups[Any, Any] = Lookups(self.fetch, deepcopy, deadline)
 
     async def fetch(self, keys: Collection[Any]) -> dict[Any, Any]:
         self.asked.append(set(keys))
@@ -150,3 +150,30 @@ async def test_after_a_pause_it_works_again(store: Store) -> None:
         await settle()
 
     assert store.asked == [{"a"}] * 3
+
+
+async def test_each_lookup_has_its_deadline_counted_from_its_own_arrival(store: Store) -> None:
+    loop, hanging = asyncio.get_running_loop(), Store(deadline=0.1)
+    began = loop.time()
+    first = hanging.ask("a")
+    await asyncio.sleep(0.05)
+    second = hanging.ask("b")  # waits behind the first, which never gets an answer
+
+    for asked, due in [(first, 0.1), (second, 0.15)]:
+        with pytest.raises(TimeoutError):
+            await asked
+        assert due - 0.005 <= loop.time() - began
+
+
+async def test_an_answer_in_time_is_not_spoiled_by_an_earlier_one_that_was_late(store: Store) -> None:
+    slow = Store(deadline=0.1)
+    slow.values = {"a": 1, "b": 2}
+    late = slow.ask("a")
+    await asyncio.sleep(0.05)
+    in_time = slow.ask("b")
+    with pytest.raises(TimeoutError):
+        await late
+    slow.answer()
+    slow.answer()
+
+    assert await in_time == {"b": 2}

@@ -1,6 +1,5 @@
 """The way in: a store, a cookie and the lifetimes, put together once for the application."""
 
-import asyncio
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import replace
@@ -30,7 +29,7 @@ class Sessions:
         self.cookie = cookie
         self._lifetime = lifetime
         self._options = options or Options()
-        self._lookups = Lookups(store.find, _copy)
+        self._lookups = Lookups(store.find, _copy, self._options.deadline)
         self._touches = Touches(store.touch)
 
     async def load(self, cookie_headers: Iterable[str], client: Callable[[], Client]) -> Session:
@@ -73,9 +72,7 @@ class Sessions:
 
     async def _find(self, ids: list[bytes]) -> dict[bytes, SessionRecord | RetiredRecord]:
         try:
-            # Counted from here, whatever the lookups before this one are waiting for.
-            async with asyncio.timeout(self._options.deadline):
-                return await self._lookups.find(ids)
+            return await self._lookups.find(ids)
         except TimeoutError:
             raise StoreUnavailable("no answer in time") from None
 
