@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types promises check clean
+.PHONY: help run test lint types promises check bench clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -28,6 +28,11 @@ promises: $(VENV)/for-development  ## whether every promise in docs/ has its tes
 
 check: lint types promises test  ## everything that must be green
 
+bench: $(VENV)/for-benchmarks  ## measures the site against its peers, for docs/performance.md
+	$(BIN)/python -m tests.benchmarks.compare
+	$(BIN)/python -m tests.benchmarks.growth
+	$(BIN)/python -m tests.benchmarks.sign_ins
+
 clean:  ## removes the environment and the caches; the data in .data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
@@ -43,3 +48,7 @@ $(VENV)/for-run: requirements.txt requirements-embedded.txt | $(VENV)/bin/python
 $(VENV)/for-development: requirements.txt requirements-embedded.txt requirements-dev.txt | $(VENV)/bin/python
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@ $(VENV)/for-run
+
+$(VENV)/for-benchmarks: requirements-bench.txt $(VENV)/for-development
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
+	@touch $@
