@@ -174,9 +174,32 @@ class MongoSessionStore:
             result = await self._collection.delete_one({"_id": session_id, "retired": {"$exists": False}})
         return bool(result.deleted_count)
 
-    async def end_user(self, user_id: str, except_id: bytes | None = None) -> int:
+    async def end_user(
+        self, user_id: str, except_id: bytes | None = None, before_epoch: int | None = None
+    ) -> int:
+        chosen = {"user_id": user_id, "_id": {"$ne": except_id}, **_UNEXPIRED}
+        if before_epoch is not None:
+            chosen["epoch"] = {"$lt": before_epoch}
+        ended = 0
+        # A session that gets a new token can slip past a deletion under way: look until none is left.
+        while True:
+            async with store_errors(self._deadline):
+                result = await self._collection.delete_many(chosen)
+            if not result.deleted_count:
+                return ended
+            ended += result.deleted_count
+
+    async def trim_user(self, user_id: str, keep: int) -> int:
         async with store_errors(self._deadline):
-            result = await self._collection.delete_many({"user_id": user_id, "_id": {"$ne": except_id}})
+            surplus = (
+                await self._collection.find({"user_id": user_id, **_ALIVE}, {"_id": 1})
+                .sort([("active_at", -1), ("_id", 1)])
+                .skip(keep)
+                .to_list(None)
+            )
+            if not surplus:
+                return 0
+            result = await self._collection.delete_many({"_id": {"$in": [found["_id"] for found in surplus]}})
         return int(result.deleted_count)
 
     async def list_user(self, user_id: str) -> list[SessionRecord]:
@@ -194,7 +217,7 @@ class MongoSessionStore:
             return int(await self._collection.count_documents(_ALIVE))
 
     async def clear(self) -> int:
-        """Ends every session of this collection, and of no other; the indexes stay. Returns how many."""
+        """Ends every session of this collection; the indexes stay."""
         async with store_errors(self._deadline):
             result = await self._collection.delete_many({})
         return int(result.deleted_count)

@@ -71,8 +71,20 @@ class SessionStore(Protocol):
     async def end(self, session_id: bytes) -> bool:
         """Ends the session. False if it had ended before."""
 
-    async def end_user(self, user_id: str, except_id: bytes | None = None) -> int:
-        """Ends all sessions of the user but `except_id`. Returns how many."""
+    async def end_user(
+        self, user_id: str, except_id: bytes | None = None, before_epoch: int | None = None
+    ) -> int:
+        """Ends all live sessions of the user, but `except_id`, and but those of `before_epoch` and later if
+        it is given. Returns how many. One that gets a new token meanwhile is found under it."""
+
+    async def trim_user(self, user_id: str, keep: int) -> int:
+        """Ends the sessions of the user beyond the `keep` most recently active ones. Returns how many.
+
+        Whoever inserts first and trims then never leaves more, however many do so at once.
+        """
+
+    async def clear(self) -> int:
+        """Ends every session of this store, and of no other. Returns how many."""
 
     async def list_user(self, user_id: str) -> list[SessionRecord]:
         """The live sessions of the user, the most recently active first."""

@@ -1,6 +1,6 @@
 """The verbs that change a session in the store."""
 
-from collections.abc import Callable, Collection, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from contextlib import suppress
 from copy import deepcopy
 from typing import Any, TypeVar
@@ -47,12 +47,22 @@ class SessionVerbs(SessionFacts):
             self._adopt(record)
 
     async def start(
-        self, data: Mapping[str, Any], *, user_id: str, epoch: int, lifetime: Lifetime, client: Client
-    ) -> None:
+        self,
+        data: Mapping[str, Any],
+        *,
+        user_id: str,
+        epoch: int,
+        lifetime: Lifetime,
+        client: Client,
+        check: Callable[[], Awaitable[bool]] | None = None,
+    ) -> bool:
         """Signs a user in: a new session with a new token, in place of whatever this request had.
 
         Nothing is kept and the old session ends, so that whoever planted its token, or used the browser
         before, has no part in the new one (session fixation, ASVS 7.2.4).
+
+        `check` is awaited once the new session is stored, and before anybody can have its token. If it says
+        no, the new session is removed, all is as before, and False comes back.
         """
         for key in data:
             check_key(key)
@@ -61,16 +71,21 @@ class SessionVerbs(SessionFacts):
         record = await self._store.insert(
             SessionDraft(digest(token), new_handle(), data, lifetime, client, user_id, epoch)
         )
+        if check and not await self._passes(check, record):
+            await self._store.end(record.id)
+            return False
         if old and await self._retire(old.id, None, record):
             tell(self._options.events.destroyed, old)
         self._replace_token(token, is_kept_on_error=old is not None)
         self._adopt(record)
         tell(self._options.events.created, record)
+        return True
 
-    async def regenerate(self, keep: Collection[str] | None = None) -> bool:
+    async def regenerate(self, keep: Collection[str] | None = None, *, epoch: int | None = None) -> bool:
         """Gives the session a new token; the old one dies. Data, age and user stay; changes are saved.
 
         With `keep` nothing stays but the values of these keys: the new session is nobody's, and young.
+        With `epoch` the session moves on to the user's new epoch, which ends all sessions of earlier ones.
 
         False if the session has ended, or another request has given it a new token first. The copy is stored
         before the original is retired, and counts only if this request retired it: a crash in between signs
@@ -78,7 +93,7 @@ class SessionVerbs(SessionFacts):
         """
         while (old := self._record) is not None:
             token = self._options.new_token()
-            copy = await self._store.insert(self._successor(old, token, keep))
+            copy = await self._store.insert(self._successor(old, token, keep, epoch))
             if await self._retire(old.id, old.rev, copy):
                 self._replace_token(token, is_kept_on_error=True)
                 self._adopt(copy)
@@ -203,18 +218,29 @@ class SessionVerbs(SessionFacts):
         can_start = self._record is None and self._absence.may_start and not self._is_cookie_to_clear
         return can_start and self._options.save_uninitialized and not self._is_discarded
 
-    def _successor(self, old: SessionRecord, token: str, keep: Collection[str] | None) -> SessionDraft:
+    def _successor(
+        self, old: SessionRecord, token: str, keep: Collection[str] | None, epoch: int | None
+    ) -> SessionDraft:
         """The session under its next token: what is stored, with the changes of this request."""
         changes = self.changes()
         data = {**old.data, **changes.set_keys}
         data = {key: value for key, value in data.items() if key not in changes.unset_keys}
         if keep is None:
             return SessionDraft(
-                digest(token), new_handle(), data, old.lifetime, old.client, old.user_id, old.epoch,
-                old.created_at, old.ends_at,
+                digest(token), new_handle(), data, old.lifetime, old.client, old.user_id,
+                old.epoch if epoch is None else epoch, old.created_at, old.ends_at,
             )  # fmt: skip
         kept = {key: data[key] for key in keep if key in data}
         return SessionDraft(digest(token), new_handle(), kept, self._default_lifetime, old.client)
+
+    async def _passes(self, check: Callable[[], Awaitable[bool]], record: SessionRecord) -> bool:
+        try:
+            return await check()
+        except BaseException:
+            # Nobody will get its token. If it cannot be removed either, it expires by itself.
+            with suppress(StoreUnavailable):
+                await self._store.end(record.id)
+            raise
 
     async def _retire(self, old_id: bytes, rev: int | None, successor: SessionRecord) -> bool:
         try:

@@ -155,3 +155,28 @@ class StoreContract:
         assert [record.id for record in await store.list_user("me")] == [mine[0].id]
         assert await find(store, other)
         assert await store.end_user("me") == 1
+
+    @pytest.mark.covers("R17")
+    async def test_sessions_of_an_earlier_epoch_end_and_later_ones_stay(self, store: Any, age: Any) -> None:
+        old = [await store.insert(draft(user_id="me", epoch=epoch)) for epoch in (0, 1, 1)]
+        new = await store.insert(draft(user_id="me", epoch=2))
+        await age(old[0], expires_at=timedelta(seconds=-1))
+
+        assert await store.end_user("me", before_epoch=2) == 2  # one had expired already
+
+        assert [record.id for record in await store.list_user("me")] == [new.id]
+
+    @pytest.mark.covers("R18")
+    async def test_sessions_beyond_a_number_end_the_least_recently_active_first(
+        self, store: Any, age: Any
+    ) -> None:
+        made = [await store.insert(draft(user_id="me", epoch=0)) for _ in range(5)]
+        other = await store.insert(draft(user_id="other", epoch=0))
+        await age(made[4], active_at=timedelta(minutes=-9))
+        await age(made[0], active_at=timedelta(minutes=-5))
+
+        assert await store.trim_user("me", keep=3) == 2
+        assert await store.trim_user("me", keep=3) == 0
+
+        assert {record.id for record in await store.list_user("me")} == {record.id for record in made[1:4]}
+        assert await find(store, other)
