@@ -112,9 +112,17 @@ class Settings:
         60, values.number(0), "a whole number from 0",
         "least time between two writes that only keep a session alive; at most a tenth of its idle timeout",
     )  # fmt: skip
+    session_max_per_user: int = _setting(
+        20, values.number(1, 1000), "a number from 1 to 1000",
+        "sessions one account may have at once; a sign-in beyond it ends the least recently active",
+    )  # fmt: skip
     session_encryption_keys: tuple[str, ...] = _setting(
         (), values.secrets, f"secrets of {values.SECRET_LENGTH} bytes or more, by comma, newest first",
         "encrypt the values of sessions in the database; the first encrypts, all decrypt", is_secret=True,
+    )  # fmt: skip
+    reauth_window: int = _setting(
+        600, values.number(1, 86400), "a number from 1 to 86400",
+        "sensitive pages ask for the password again once it was typed longer ago than this",
     )  # fmt: skip
     password_min_length: int = _setting(15, values.number(8, 128), "a number from 8 to 128", "in characters")
     argon2_memory_kib: int = _setting(
@@ -180,6 +188,18 @@ class Settings:
         return self.allowed_hosts + own or ("localhost", "127.0.0.1", "[::1]")
 
 
+_COMMANDS = """\
+commands; the site may be running:
+  create-user EMAIL     makes an account; asks for the password, or reads it from standard input
+  disable-user EMAIL    refuses sign-ins and ends all sessions of the account
+  enable-user EMAIL     allows sign-ins again
+  delete-user EMAIL     deletes the account, its sessions and all that belongs to it, without asking
+  list-sessions EMAIL   shows where the account is signed in
+  end-sessions EMAIL    signs the account out everywhere
+  end-all-sessions      signs everybody out; at a terminal it asks first
+"""
+
+
 @dataclass(frozen=True)
 class CommandLine:
     """What was asked for: the settings, and a command with its arguments ("" runs the site)."""
@@ -218,8 +238,10 @@ def _parser() -> _Parser:
     parser = _Parser(
         prog="python run.py",
         description="Runs the site. Every setting is a flag, an environment variable or a line in .env.",
-        epilog="commands: create-user EMAIL (asks for the password, or reads it from standard input)",
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=36, width=110),
+        epilog=_COMMANDS,
+        formatter_class=lambda prog: argparse.RawDescriptionHelpFormatter(
+            prog, max_help_position=36, width=110
+        ),
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"Latchkey {VERSION}")

@@ -55,22 +55,26 @@ class BaseHandler(SiteHandler, SessionHandler):
         here."""
         return await self.services.accounts.authenticate(email, password)
 
-    async def sign_in(self, user: User, *, is_remembered: bool) -> None:
-        """Gives this browser a new session of the user's, in place of any it had."""
+    async def authenticate_again(self, password: str) -> User | None:
+        """The signed-in user, read anew, if this is the password; else None."""
+        user = await self.authenticate(self.current_user["email"], password)
+        return user if user and user.id == self.session.user_id else None
+
+    async def sign_in(self, user: User, *, is_remembered: bool) -> bool:
+        """Gives this browser a new session of the user's, in place of any it had. False, which is to be
+        answered as a wrong password, if the account was changed since `authenticate`."""
         services = self.services
-        await self.session.start(
-            {"user": {"id": user.id, "email": user.email}},
-            user_id=user.id,
-            epoch=user.epoch,
-            lifetime=services.remembered_lifetime if is_remembered else services.lifetime,
-            client=self.client(),
-        )
+        lifetime = services.remembered_lifetime if is_remembered else services.lifetime
+        has_started = await services.access.sign_in(self.session, user, lifetime, self.client())
         self.current_user = self.get_current_user()
+        return has_started
 
     async def sign_out(self) -> None:
-        """Ends this browser's session, if it has one."""
+        """Ends this browser's session, if it has one, and has the browser forget what it has seen in it."""
         await self.session.destroy()
         self.current_user = None
+        # Not "cookies": our own line does that, and the directive would reach neighbouring hosts too.
+        self.set_header("Clear-Site-Data", '"cache", "storage"')
 
     def csrf_token(self) -> str:
         """The token for forms of this browser: bound to the session of who is signed in, or to a nonce."""

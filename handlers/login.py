@@ -20,11 +20,10 @@ class LoginHandler(PageHandler):
         if missing:
             return self._show(422, wanted, email, is_remembered, missing)
         user = await self.authenticate(email, password)
-        if user is None:
+        if user is None or not await self.sign_in(user, is_remembered=is_remembered):
             # One message for an unknown address and a wrong password: nobody learns who has an account.
             wrong = {"form": "Check your email address and password"}
             return self._show(401, wanted, email, is_remembered, wrong)
-        await self.sign_in(user, is_remembered=is_remembered)
         return self.redirect(self.next_page(wanted), status=303)
 
     def _show(

@@ -2,7 +2,7 @@
 
 from http.client import responses
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from tornado.web import HTTPError
 
@@ -13,6 +13,8 @@ SITE_NAME = "Latchkey"
 MAX_NEXT_LENGTH = 512
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+_NOTICE = "notice"
 
 _BUSY = ("One moment, please", "Many people are signing in right now. Try again in a few seconds.")
 _ERRORS = {
@@ -65,6 +67,14 @@ class PageHandler(BaseHandler):
         except ValueError:  # two values, or not UTF-8
             raise HTTPError(400, f"field {name!r} is not one text") from None
 
+    def show_next(self, notice: str) -> None:
+        """Has the next page of this session say so, once."""
+        self.session[_NOTICE] = notice
+
+    def ask_to_confirm(self, page: str) -> None:
+        """Sends people to type their password again, and then to `page`."""
+        self.redirect(f"/confirm?next={quote(page, safe='')}", status=303)
+
     def next_page(self, wanted: str) -> str:
         """`wanted` if it leads to a page of this site, else the account page."""
         return wanted if self._is_page(wanted) else "/account"
@@ -75,7 +85,7 @@ class PageHandler(BaseHandler):
             "site_name": SITE_NAME,
             "csrf_token": self.csrf_token,
             "is_registration_open": self.settings["is_registration_open"],
-            "notice": None,
+            "notice": self._take_notice(),
             "errors": {},
         }
 
@@ -88,6 +98,12 @@ class PageHandler(BaseHandler):
         self.render(
             "error.html", status=status_code, heading=heading, message=message, request_id=self.request_id
         )
+
+    def _take_notice(self) -> str | None:
+        if self.request.method != "GET" or not self.has_session or _NOTICE not in self.session:
+            return None
+        notice: str = self.session.pop(_NOTICE)
+        return notice
 
     def _is_page(self, wanted: str) -> bool:
         # What browsers make of odd addresses differs from what servers read in them. So there is no list of

@@ -7,9 +7,14 @@ from pathlib import Path
 from tornado.web import Application, RequestHandler
 
 from handlers.account import AccountHandler
+from handlers.account_deletion import AccountDeletedHandler, AccountDeletionHandler
+from handlers.account_password import AccountPasswordHandler
+from handlers.account_sessions import AccountSessionsHandler, RevokeOthersHandler, RevokeSessionHandler
 from handlers.api.errors import ApiNotFoundHandler
 from handlers.api.session import SessionApiHandler
+from handlers.api.sessions import SessionsApiHandler, SessionsItemApiHandler
 from handlers.api.users import UsersApiHandler
+from handlers.confirm import ConfirmHandler
 from handlers.errors import NotFoundHandler
 from handlers.home import HomeHandler
 from handlers.login import LoginHandler
@@ -30,8 +35,17 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"/signup", SignupHandler),
     (r"/login", LoginHandler),
     (r"/logout", LogoutHandler),
+    (r"/confirm", ConfirmHandler),
     (r"/account", AccountHandler),
+    (r"/account/sessions", AccountSessionsHandler),
+    (r"/account/sessions/revoke-others", RevokeOthersHandler),
+    (r"/account/sessions/([0-9a-f]{16})/revoke", RevokeSessionHandler),
+    (r"/account/password", AccountPasswordHandler),
+    (r"/account/delete", AccountDeletionHandler),
+    (r"/account/deleted", AccountDeletedHandler),
     (r"/api/session", SessionApiHandler),
+    (r"/api/sessions", SessionsApiHandler),
+    (r"/api/sessions/([0-9a-f]{16})", SessionsItemApiHandler),
     (r"/api/users", UsersApiHandler),
     (r"/api(?:/.*)?", ApiNotFoundHandler),
     (r"/healthz", HealthHandler),

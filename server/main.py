@@ -14,7 +14,7 @@ from tornado.httpserver import HTTPServer
 from tornado.web import Application
 
 from server.app import make_app
-from server.commands import create_user
+from server.commands import run_command
 from server.embedding import open_uri
 from server.errors import LatchkeyError, SettingsError
 from server.logs import configure_logs
@@ -55,10 +55,8 @@ async def _perform(command_line: CommandLine) -> None:
         await _serve(settings)
     elif command == WORKER:
         await _work(settings)
-    elif command == "create-user" and len(arguments) == 1:
-        await create_user(settings, arguments[0])
     else:
-        raise SettingsError(f"{' '.join((command, *arguments))!r} is no command; see python run.py --help")
+        await run_command(settings, command, arguments)
 
 
 async def _serve(settings: Settings) -> None:

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from server.accounts import Accounts, Passwords, Users, device_label
+from server.accounts import Access, Accounts, Endings, Passwords, Users, device_label
 from server.csrf import CsrfTokens
 from server.database import open_database, ping
 from server.errors import StartError
@@ -32,6 +32,7 @@ class Services:
     database: Any
     sessions: Sessions
     accounts: Accounts
+    access: Access
     csrf: CsrfTokens
     lifetime: Lifetime
     remembered_lifetime: Lifetime
@@ -62,8 +63,9 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         try:
             await store.create_indexes()
             await users.create_indexes()
+            endings = await stack.enter_async_context(Endings(users, store, patience=deadline))
         except StoreUnavailable as error:
-            raise StartError(f"the indexes of the database cannot be created: {error}") from None
+            raise StartError(f"the database cannot be made ready: {error}") from None
         device_label("curl")  # loads its tables now: somebody's sign-in need not wait for that
         secrets = settings.cookie_secrets or (development_secret(settings.data_dir),)
         lifetime = Lifetime(settings.session_idle_timeout, settings.session_absolute_timeout)
@@ -75,10 +77,16 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         )
         sessions = Sessions(store, _cookie(settings, secrets), lifetime, options)
         stack.push_async_callback(sessions.close)
+        accounts = Accounts(users, passwords, settings.password_min_length)
+        access = Access(
+            accounts, users, store, endings,
+            max_sessions=settings.session_max_per_user, confirmation_seconds=settings.reauth_window,
+        )  # fmt: skip
         yield Services(
             database,
             sessions,
-            Accounts(users, passwords, settings.password_min_length),
+            accounts,
+            access,
             CsrfTokens(secrets),
             lifetime,
             remembered,

@@ -27,10 +27,11 @@ class SessionApiHandler(SessionDescription):
 
     async def post(self) -> None:
         body = self.json_body()
-        user = await self.authenticate(self.text_in(body, "email"), self.text_in(body, "password"))
-        if user is None:
+        email, password = self.text_in(body, "email"), self.text_in(body, "password")
+        is_remembered = self.flag_in(body, "remember")
+        user = await self.authenticate(email, password)
+        if user is None or not await self.sign_in(user, is_remembered=is_remembered):
             raise Problem(401, "invalid_credentials", "The email address or the password is wrong.")
-        await self.sign_in(user, is_remembered=self.flag_in(body, "remember"))
         self.answer(201, self.description())
 
     async def delete(self) -> None:

@@ -36,6 +36,17 @@ class Accounts:
             raise InvalidAccount({field: text for field, text in problems.items() if text})
         return await self._users.create(normalised, await self._passwords.hash(password))
 
+    async def find(self, email: str) -> User | None:
+        """The account with this address, however it is written, or None."""
+        normalised = normalise_email(email)
+        return await self._users.find_by_email(normalised) if normalised else None
+
+    async def hash_new_password(self, password: str) -> str:
+        """The hash of a password that an account may get. Raises `InvalidAccount` or `HashQueueFull`."""
+        if problem := self._password_problem(password):
+            raise InvalidAccount({"password": problem})
+        return await self._passwords.hash(password)
+
     async def authenticate(self, email: str, password: str) -> User | None:
         """The user with this address and password, or None. Which half was wrong is not told, not even by
         the time it takes. Raises `HashQueueFull` or `StoreUnavailable`."""

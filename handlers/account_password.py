@@ -1,0 +1,42 @@
+from tornado.web import authenticated
+
+from handlers.account_sessions import signed_out
+from handlers.pages import PageHandler
+from server.accounts import InvalidAccount
+
+
+class AccountPasswordHandler(PageHandler):
+    """A new password. It ends all other sessions."""
+
+    @authenticated
+    def get(self) -> None:
+        if not self.services.access.is_confirmed(self.session):
+            return self.ask_to_confirm("/account/password")
+        return self._show()
+
+    @authenticated
+    async def post(self) -> None:
+        access = self.services.access
+        current, new = self.field("current_password"), self.field("new_password")
+        if not access.is_confirmed(self.session):
+            return self.ask_to_confirm("/account/password")
+        user = await self.authenticate_again(current)
+        if user is None:
+            return self._show({"current_password": "Check your current password"})
+        try:
+            ended = await access.change_password(self.session, user, new)
+        except InvalidAccount as error:
+            return self._show({"new_password": error.problems["password"]})
+        if ended is None:  # somebody else has just changed it
+            return self._show({"current_password": "Check your current password"})
+        self.show_next(f"Your password has been changed. {signed_out(ended)}")
+        return self.redirect("/account", status=303)
+
+    def _show(self, errors: dict[str, str] | None = None) -> None:
+        if errors:
+            self.set_status(422)
+        self.render(
+            "password.html",
+            errors=errors or {},
+            password_min_length=self.services.accounts.password_min_length,
+        )
