@@ -146,6 +146,7 @@ async def test_what_is_no_object_is_invalid(browser: Browser, body: Any) -> None
     assert problem(answer) == (422, "invalid_input")
 
 
+@pytest.mark.covers("CSR-8")
 @pytest.mark.parametrize(
     "kind",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data",
@@ -170,10 +171,12 @@ async def test_an_unknown_address_is_a_problem_document_too(browser: Browser) ->
         assert problem(await browser.call("GET", path)) == (404, "not_found")
 
 
+@pytest.mark.covers("END-4")
 async def test_signing_out_without_a_session_is_no_error(browser: Browser) -> None:
     assert (await browser.call("DELETE", "/api/session")).code == 204
 
 
+@pytest.mark.covers("TOK-8")
 async def test_the_token_is_in_no_body(browser: Browser, sessions: Any) -> None:
     made = await browser.call("POST", "/api/users", ANN)
     (document,) = await sessions.find().to_list(None)
@@ -182,6 +185,7 @@ async def test_the_token_is_in_no_body(browser: Browser, sessions: Any) -> None:
     assert browser.cookies["sid"] not in made.body.decode()
 
 
+@pytest.mark.covers("CSR-11", "CSR-14", "CSR-15")
 @pytest.mark.parametrize("settings", [{"trusted_origins": (FRIEND,)}], indirect=True)
 async def test_a_trusted_origin_may_read_every_answer_errors_too(browser: Browser) -> None:
     calls = [
@@ -196,6 +200,7 @@ async def test_a_trusted_origin_may_read_every_answer_errors_too(browser: Browse
         assert "Origin" in ",".join(answer.headers.get_list("Vary"))
 
 
+@pytest.mark.covers("CSR-11", "CSR-12", "CSR-14")
 @pytest.mark.parametrize("settings", [{"trusted_origins": (FRIEND,)}], indirect=True)
 @pytest.mark.parametrize(
     "origin",
@@ -212,6 +217,7 @@ async def test_any_other_origin_may_read_nothing_and_change_nothing(browser: Bro
     assert problem(write) == (403, "csrf_failed")
 
 
+@pytest.mark.covers("CSR-13")
 @pytest.mark.parametrize("settings", [{"trusted_origins": (FRIEND,)}], indirect=True)
 async def test_a_preflight_asks_no_database_and_lists_what_is_allowed(
     browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
@@ -230,6 +236,7 @@ async def test_a_preflight_asks_no_database_and_lists_what_is_allowed(
     assert int(answer.headers["Access-Control-Max-Age"]) > 0
 
 
+@pytest.mark.covers("CSR-16")
 async def test_pages_have_no_cors(browser: Browser) -> None:
     answer = await browser.get("/", {"Origin": FRIEND})
 

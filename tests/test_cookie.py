@@ -48,6 +48,7 @@ def test_without_max_age_it_ends_with_the_browser() -> None:
     assert "Expires" not in line
 
 
+@pytest.mark.covers("CK-8")
 def test_the_clearing_line_has_the_same_attributes() -> None:
     made = cookie(secure=True, partitioned=True, samesite="none", path="/app", domain="example.com")
 
@@ -73,7 +74,7 @@ def test_the_name_gets_the_strongest_prefix_that_fits(options: dict[str, Any], n
     assert cookie(**options).name == name
 
 
-@pytest.mark.covers("S3", "S38", "S55")
+@pytest.mark.covers("S3", "S38", "S55", "CK-13")
 @pytest.mark.parametrize(
     "options",
     [
@@ -104,7 +105,7 @@ def test_any_key_verifies_and_the_first_one_signs() -> None:
     assert not cookie(NEW).read([f"sid={old}"])
 
 
-@pytest.mark.covers("S90")
+@pytest.mark.covers("S90", "TOK-10")
 @pytest.mark.parametrize("good_first", [True, False])
 def test_of_two_cookies_the_good_one_counts_wherever_it_stands(good_first: bool) -> None:
     good = value_of(cookie().set_line(new_token(), None))
@@ -128,7 +129,7 @@ def test_anything_odd_is_no_token_and_no_error(value: str) -> None:
     assert cookie().read([f"sid={value}"]) == []
 
 
-@pytest.mark.covers("S88")
+@pytest.mark.covers("S88", "TOK-2")
 def test_every_changed_character_breaks_the_signature() -> None:
     good = value_of(cookie().set_line(new_token(), None))
     for position in range(len(good)):
@@ -140,6 +141,7 @@ def signed(value: str, name: str = "sid", at: float | None = None) -> str:
     return create_signed_value(NEW, name, value, version=2, clock=lambda: at or time.time()).decode()
 
 
+@pytest.mark.covers("TMO-12")
 def test_a_signature_is_bound_to_name_form_and_age() -> None:
     token = new_token()
 
@@ -151,6 +153,7 @@ def test_a_signature_is_bound_to_name_form_and_age() -> None:
     assert not cookie().read([f"sid={signed(token, at=time.time() + 10 * DAY)}"])
 
 
+@pytest.mark.covers("CK-11")
 def test_only_the_exact_name_is_read() -> None:
     value = signed(new_token())
 

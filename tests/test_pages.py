@@ -140,6 +140,7 @@ async def test_credentials_in_the_address_are_not_looked_at(browser: Browser) ->
     assert not await browser.is_signed_in()
 
 
+@pytest.mark.covers("FIX-1", "FIX-2", "FIX-3")
 async def test_signing_in_gives_a_new_token_and_ends_the_session_before(browser: Browser) -> None:
     await browser.sign_up(ANN)
     planted = browser.copy()
@@ -151,6 +152,7 @@ async def test_signing_in_gives_a_new_token_and_ends_the_session_before(browser:
     assert not await planted.is_signed_in()
 
 
+@pytest.mark.covers("FIX-1")
 async def test_a_late_request_with_the_old_token_gets_no_cookie(browser: Browser) -> None:
     await browser.sign_up(ANN)
     late = browser.copy()
@@ -162,6 +164,7 @@ async def test_a_late_request_with_the_old_token_gets_no_cookie(browser: Browser
     assert not answer.headers.get_list("Set-Cookie")
 
 
+@pytest.mark.covers("END-1")
 async def test_signing_out_ends_the_session_for_whoever_kept_the_cookie(
     browser: Browser, sessions: Any
 ) -> None:
@@ -175,6 +178,7 @@ async def test_signing_out_ends_the_session_for_whoever_kept_the_cookie(
     assert await sessions.count_documents({}) == 0
 
 
+@pytest.mark.covers("END-4")
 async def test_signing_out_twice_is_no_error(browser: Browser) -> None:
     await browser.sign_up(ANN)
     second = browser.copy()
@@ -185,6 +189,7 @@ async def test_signing_out_twice_is_no_error(browser: Browser) -> None:
     assert (answer.code, answer.headers["Location"]) == (303, "/")
 
 
+@pytest.mark.covers("END-2")
 async def test_nothing_is_done_by_get(browser: Browser) -> None:
     await browser.sign_up(ANN)
 
@@ -194,6 +199,7 @@ async def test_nothing_is_done_by_get(browser: Browser) -> None:
     assert await browser.is_signed_in()
 
 
+@pytest.mark.covers("END-3", "CSR-4", "CSR-5", "CSR-7")
 async def test_a_form_without_its_token_changes_nothing(browser: Browser, other_browser: Browser) -> None:
     await browser.sign_up(ANN)
     await other_browser.sign_up("bob@example.com")
@@ -207,6 +213,7 @@ async def test_a_form_without_its_token_changes_nothing(browser: Browser, other_
     assert (await browser.post("/logout", {"_csrf": mine})).code == 303
 
 
+@pytest.mark.covers("FIX-7", "CSR-5")
 async def test_a_form_made_before_signing_in_is_worthless_afterwards(browser: Browser) -> None:
     await browser.get("/login")
     before = (await browser.state())["csrf_token"]
@@ -215,6 +222,7 @@ async def test_a_form_made_before_signing_in_is_worthless_afterwards(browser: Br
     assert (await browser.post("/logout", {"_csrf": before})).code == 403
 
 
+@pytest.mark.covers("FIX-8", "CSR-2", "CSR-3")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -235,6 +243,7 @@ async def test_a_form_from_another_site_is_refused(browser: Browser, headers: di
     assert not answer.headers.get_list("Set-Cookie")
 
 
+@pytest.mark.covers("TOK-11")
 async def test_visitors_leave_no_sessions_behind(browser: Browser, sessions: Any) -> None:
     for path in ("/", "/login", "/signup", "/account", "/nowhere", "/api/session"):
         answer = await browser.get(path)
@@ -243,6 +252,7 @@ async def test_visitors_leave_no_sessions_behind(browser: Browser, sessions: Any
     assert await sessions.count_documents({}) == 0
 
 
+@pytest.mark.covers("TOK-9")
 @pytest.mark.parametrize(
     "cookie",
     ["sid=abc", "sid=a|b|c", "sid=" + "x" * 9000, 'sid="open', "sid=" + "2|" * 50, "sid={$ne:1}", "=;;="],
@@ -268,6 +278,7 @@ async def test_a_cookie_that_is_no_longer_good_is_left_alone(browser: Browser, s
     assert not answer.headers.get_list("Set-Cookie")
 
 
+@pytest.mark.covers("TMO-1", "TMO-3", "TMO-4", "TMO-9")
 async def test_without_activity_the_session_ends_and_the_login_page_knows_the_way_back(
     browser: Browser, sessions: Any
 ) -> None:
@@ -280,6 +291,7 @@ async def test_without_activity_the_session_ends_and_the_login_page_knows_the_wa
     assert await sessions.count_documents({}) == 1
 
 
+@pytest.mark.covers("TMO-2")
 async def test_activity_keeps_the_session_alive_but_not_past_its_absolute_end(
     browser: Browser, sessions: Any, services: Services
 ) -> None:
@@ -296,6 +308,7 @@ async def test_activity_keeps_the_session_alive_but_not_past_its_absolute_end(
     assert document["seen_at"] > now - timedelta(minutes=1)
 
 
+@pytest.mark.covers("TMO-8")
 async def test_within_the_touch_interval_nothing_is_written(browser: Browser, sessions: Any) -> None:
     await browser.sign_up(ANN)
     before = await sessions.find().to_list(None)
@@ -306,6 +319,7 @@ async def test_within_the_touch_interval_nothing_is_written(browser: Browser, se
     assert await sessions.find().to_list(None) == before
 
 
+@pytest.mark.covers("CK-6", "CK-7")
 async def test_remember_me_lasts_longer_and_survives_the_browser(browser: Browser, sessions: Any) -> None:
     await browser.sign_up(ANN)
     answer = await browser.sign_in(ANN, remember="1")
@@ -350,6 +364,7 @@ async def test_a_damaged_hash_is_a_failed_sign_in(browser: Browser, services: Se
     assert (await browser.sign_in(ANN)).code == 401
 
 
+@pytest.mark.covers("END-10")
 async def test_a_disabled_account_cannot_sign_in(browser: Browser, services: Services) -> None:
     await browser.sign_up(ANN)
     await browser.sign_out()
@@ -400,6 +415,7 @@ async def test_an_unknown_host_name_is_refused_and_not_repeated(browser: Browser
     assert (await browser.get("/healthz", {"Host": "10.0.0.1"})).code == 200
 
 
+@pytest.mark.covers("HDR-1", "HDR-6", "CSR-20")
 async def test_every_answer_has_the_security_headers(browser: Browser) -> None:
     paths = [
         "/",
@@ -422,6 +438,7 @@ async def test_every_answer_has_the_security_headers(browser: Browser) -> None:
         assert "Strict-Transport-Security" not in headers, path
 
 
+@pytest.mark.covers("HDR-11")
 async def test_pages_are_kept_by_no_cache_and_files_for_a_year(browser: Browser) -> None:
     page = await browser.get("/")
     (style,) = re.findall(r'href="(/static/app\.css\?v=\w+)"', text_of(page))
@@ -432,6 +449,7 @@ async def test_pages_are_kept_by_no_cache_and_files_for_a_year(browser: Browser)
     assert (await browser.get("/static/app.css")).headers["Cache-Control"] == "no-cache"
 
 
+@pytest.mark.covers("HDR-4", "HDR-16")
 async def test_pages_contain_no_inline_code_and_nothing_from_elsewhere(browser: Browser) -> None:
     pages = ["/", "/login", "/signup", "/nowhere"]
     bodies = [text_of(await browser.get(page)) for page in pages]
@@ -453,6 +471,7 @@ async def test_closed_registration_hides_the_page(browser: Browser) -> None:
     assert "/signup" not in text_of(await browser.get("/")) + text_of(await browser.get("/login"))
 
 
+@pytest.mark.covers("CK-1", "CK-2", "CK-3", "CK-4", "HDR-10")
 @pytest.mark.parametrize("settings", [{"public_url": "https://localhost"}], indirect=True)
 async def test_over_https_every_cookie_is_secure_and_bound_to_the_host(
     browser: Browser, settings: Settings
@@ -525,6 +544,7 @@ async def test_a_form_open_for_a_while_still_works(browser: Browser, services: S
     assert (await browser.post("/signup", form)).code == 303
 
 
+@pytest.mark.covers("TMO-13")
 async def test_a_nonce_has_its_time(services: Services) -> None:
     csrf = services.csrf
     signed = create_signed_value(csrf._keys[0], "csrf", b"n", version=2, clock=lambda: time.time() - 3700)

@@ -102,10 +102,12 @@ def test_production_refuses_what_is_only_good_enough_for_development(missing: st
         parse(environment=PRODUCTION | {missing: ""})
 
 
+@pytest.mark.covers("CK-12")
 def test_production_starts_with_everything_set_and_with_secure_cookies() -> None:
     assert parse(environment=PRODUCTION).is_secure
 
 
+@pytest.mark.covers("CK-12")
 def test_production_refuses_plain_http() -> None:
     with pytest.raises(SettingsError, match="PUBLIC_URL"):
         parse(environment=PRODUCTION | {"PUBLIC_URL": "http://www.example.com"})

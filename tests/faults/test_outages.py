@@ -80,7 +80,7 @@ async def test_one_broken_connection_is_not_noticed(browser: Browser, mongodb_ur
         assert (await browser.get("/account")).code == 200
 
 
-@pytest.mark.covers("S169")
+@pytest.mark.covers("S169", "CK-10")
 async def test_a_sign_in_that_cannot_be_stored_gives_no_cookie(browser: Browser, failing: Any) -> None:
     await browser.sign_up(ANN)
     await browser.sign_out()
@@ -181,7 +181,7 @@ async def slow_request(
     await request
 
 
-@pytest.mark.covers("R1")
+@pytest.mark.covers("R1", "END-7")
 async def test_a_request_under_way_cannot_bring_back_a_session_that_was_signed_out(
     app: Any, browser: Browser, sessions: Any
 ) -> None:
