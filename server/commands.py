@@ -3,6 +3,7 @@
 import getpass
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 from server.accounts import EmailTaken, InvalidAccount, User
 from server.embedding import open_shared_uri
@@ -10,6 +11,8 @@ from server.errors import SettingsError, StartError
 from server.services import Services, open_services
 from server.sessions import StoreUnavailable
 from settings import Settings
+
+LONG_SECONDS = 60.0  # for what touches every document there is
 
 
 async def run_command(settings: Settings, name: str, arguments: tuple[str, ...]) -> None:
@@ -25,6 +28,7 @@ async def run_command(settings: Settings, name: str, arguments: tuple[str, ...])
         arguments += (_read_password(),)
     if name == "end-all-sessions":
         _ask("Sign everybody out?")
+        settings = replace(settings, store_deadline=max(settings.store_deadline, LONG_SECONDS))
     async with open_shared_uri(settings) as database, open_services(settings, database.uri) as services:
         try:
             await command(services, *arguments)

@@ -94,10 +94,12 @@ async def test_data_of_the_session_survives_the_confirmation(browser: Browser, s
 
 
 @pytest.mark.covers("R17")
+@pytest.mark.parametrize("slips_past", [False, True])
 async def test_a_password_change_during_a_confirmation_ends_the_session(
-    browser: Browser, services: Services, sessions: Any, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, services: Services, sessions: Any, slips_past: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The session gets its new token just after all sessions of the old password were ended."""
+    """The session gets its new token just after all sessions of the old password were ended, or while a
+    deletion under way misses it."""
     await browser.sign_up(ANN)
     held, go_on = asyncio.Event(), asyncio.Event()
     insert = services.sessions.store.insert
@@ -107,7 +109,12 @@ async def test_a_password_change_during_a_confirmation_ends_the_session(
         await go_on.wait()
         return await insert(draft)
 
+    async def blind_end_user(*_: Any, **__: Any) -> int:
+        return 0
+
     monkeypatch.setattr(services.sessions.store, "insert", late_insert)
+    if slips_past:
+        monkeypatch.setattr(services.sessions.store, "end_user", blind_end_user)
     confirming = asyncio.ensure_future(confirm(browser))
     await held.wait()
     user = await services.accounts.find(ANN)
