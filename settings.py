@@ -29,6 +29,7 @@ def _setting(
 
 
 _PORT = "a number from 0 to 65535"
+_FAILURES = "a number from 1 to 1000"
 _LIFETIME = "a number from 1 to 34560000 (400 days)"
 
 
@@ -78,7 +79,10 @@ class Settings:
         "keys that sign the cookies; the first signs, all verify; development generates one", is_secret=True,
     )  # fmt: skip
     cookie_name: str = _setting(
-        "sid", values.cookie_name, "a cookie name without prefix, and not csrf", "name of the session cookie"
+        "sid",
+        values.cookie_name,
+        "a cookie name without prefix, and not csrf or device",
+        "name of the session cookie",
     )
     cookie_samesite: str = _setting(
         "lax", values.choice("lax", "strict", "none"), "lax, strict or none", "SameSite of the session cookie"
@@ -133,6 +137,16 @@ class Settings:
     )
     argon2_time_cost: int = _setting(
         2, values.number(1, 100), "a number from 1 to 100", "passes of one password hash"
+    )
+    throttle_account_failures: int = _setting(
+        5, values.number(1, 1000), _FAILURES,
+        "wrong passwords a minute that an account forgives; then it refuses for 60 s, doubling to 15 min",
+    )  # fmt: skip
+    throttle_address_failures: int = _setting(
+        10, values.number(1, 1000), _FAILURES, "the same for a network address (IPv6: a /64)"
+    )
+    throttle_signups: int = _setting(
+        20, values.number(1, 1000), _FAILURES, "sign-ups a minute from one network address"
     )
     store_deadline: float = _setting(
         2.0,

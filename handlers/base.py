@@ -9,7 +9,8 @@ from tornado.web import HTTPError, RequestHandler
 
 from handlers.headers import add_security_headers
 from handlers.site import SiteHandler
-from server.accounts import HashQueueFull, User, device_label
+from server.accounts import HashQueueFull, TooManyAttempts, User, Visitor, device_label
+from server.accounts.device_cookie import MAX_AGE_DAYS as DEVICE_DAYS
 from server.csrf import NONCE_SECONDS
 from server.services import Services
 from server.sessions import Client, SessionHandler
@@ -17,12 +18,15 @@ from server.sessions import Client, SessionHandler
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 RETRY_SECONDS = 2
 NONCE_COOKIE = "csrf"
+DEVICE_COOKIE = "device"
+SECONDS_PER_DAY = 86400
 
 
 class BaseHandler(SiteHandler, SessionHandler):
     """The session, the services, the signed-in user, the headers and the refusals before a handler runs."""
 
     is_page = True
+    _retry_seconds = RETRY_SECONDS
 
     @cached_property
     def request_id(self) -> str:
@@ -52,8 +56,14 @@ class BaseHandler(SiteHandler, SessionHandler):
 
     async def authenticate(self, email: str, password: str) -> User | None:
         """The user with this address and password, or None. Every page and call that tries a password asks
-        here."""
-        return await self.services.accounts.authenticate(email, password)
+        here. Raises `TooManyAttempts` if too many were wrong before."""
+        return await self.services.guard.authenticate(email, password, self.visitor())
+
+    def visitor(self) -> Visitor:
+        """Where this request comes from, for what is limited by that."""
+        signed = self.get_cookie(self._secure_name(DEVICE_COOKIE))
+        device = self.services.device_cookie.read(signed) if signed else None
+        return Visitor(self.request.remote_ip or "", device)
 
     async def authenticate_again(self, password: str) -> User | None:
         """The signed-in user, read anew, if this is the password; else None."""
@@ -67,6 +77,8 @@ class BaseHandler(SiteHandler, SessionHandler):
         lifetime = services.remembered_lifetime if is_remembered else services.lifetime
         has_started = await services.access.sign_in(self.session, user, lifetime, self.client())
         self.current_user = self.get_current_user()
+        if has_started:
+            self._remember_device(user.email)
         return has_started
 
     async def sign_out(self) -> None:
@@ -107,18 +119,22 @@ class BaseHandler(SiteHandler, SessionHandler):
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
-        super().send_error(503 if isinstance(error, HashQueueFull) else status_code, **kwargs)
+        if isinstance(error, HashQueueFull):
+            status_code = 503
+        elif isinstance(error, TooManyAttempts):
+            status_code, self._retry_seconds = 429, error.retry_after
+        super().send_error(status_code, **kwargs)
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
-        if not isinstance(value, HTTPError | HashQueueFull):
+        if not isinstance(value, HTTPError | HashQueueFull | TooManyAttempts):
             super().log_exception(typ, value, tb)
 
     def set_error_headers(self, status: int) -> None:
         """The headers that the status of an error asks for. For `write_error` of subclasses."""
         if status == 405:
             self.set_header("Allow", ", ".join(self.allowed_methods()))
-        if status == 503:
-            self.set_header("Retry-After", str(RETRY_SECONDS))
+        if status in {429, 503}:
+            self.set_header("Retry-After", str(self._retry_seconds))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's signature
         self.set_error_headers(status_code)
@@ -130,7 +146,19 @@ class BaseHandler(SiteHandler, SessionHandler):
 
     @property
     def nonce_cookie(self) -> str:
-        return f"__Host-{NONCE_COOKIE}" if self.settings["is_secure"] else NONCE_COOKIE
+        return self._secure_name(NONCE_COOKIE)
+
+    def _secure_name(self, name: str) -> str:
+        return f"__Host-{name}" if self.settings["is_secure"] else name
+
+    def _remember_device(self, email: str) -> None:
+        cookie = self.services.device_cookie
+        device = self.visitor().device or cookie.new()
+        value = cookie.sign(device.having(email))
+        self.set_cookie(
+            self._secure_name(DEVICE_COOKIE), value, httponly=True, samesite="Lax",
+            secure=self.settings["is_secure"], max_age=DEVICE_DAYS * SECONDS_PER_DAY,
+        )  # fmt: skip
 
     def _nonce(self) -> bytes | None:
         signed = self.get_cookie(self.nonce_cookie)

@@ -1,4 +1,5 @@
 from handlers.pages import PageHandler
+from server.accounts import TooManyAttempts
 
 
 class LoginHandler(PageHandler):
@@ -19,7 +20,10 @@ class LoginHandler(PageHandler):
             missing["password"] = "Enter your password"  # noqa: S105 - a text
         if missing:
             return self._show(422, wanted, email, is_remembered, missing)
-        user = await self.authenticate(email, password)
+        try:
+            user = await self.authenticate(email, password)
+        except TooManyAttempts as error:
+            return self._show(429, wanted, email, is_remembered, {"form": self.too_many(error)})
         if user is None or not await self.sign_in(user, is_remembered=is_remembered):
             # One message for an unknown address and a wrong password: nobody learns who has an account.
             wrong = {"form": "Check your email address and password"}

@@ -1,13 +1,14 @@
 """PageHandler: what pages for people have in common. Forms, redirects back, error pages."""
 
 from http.client import responses
+from math import ceil
 from typing import Any
 from urllib.parse import quote, urlsplit
 
 from tornado.web import HTTPError
 
 from handlers.base import BaseHandler
-from server.accounts import HashQueueFull
+from server.accounts import HashQueueFull, TooManyAttempts
 
 SITE_NAME = "Latchkey"
 MAX_NEXT_LENGTH = 512
@@ -79,6 +80,13 @@ class PageHandler(BaseHandler):
         """`wanted` if it leads to a page of this site, else the account page."""
         return wanted if self._is_page(wanted) else "/account"
 
+    def too_many(self, error: TooManyAttempts) -> str:
+        """Sets `Retry-After`, and says in words what it means."""
+        self.set_header("Retry-After", str(error.retry_after))
+        minutes = ceil(error.retry_after / 60)
+        wait = "a minute" if minutes == 1 else f"{minutes} minutes"
+        return f"There were too many tries. Wait {wait}, then try again"
+
     def get_template_namespace(self) -> dict[str, Any]:
         namespace = super().get_template_namespace()
         return namespace | {
@@ -93,8 +101,11 @@ class PageHandler(BaseHandler):
         self.set_error_headers(status_code)
         standard = responses.get(status_code, "Error")
         heading, message = _ERRORS.get(status_code, (standard, "Your request could not be answered."))
-        if isinstance(kwargs.get("exc_info", (None, None))[1], HashQueueFull):
+        error = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(error, HashQueueFull):
             heading, message = _BUSY
+        elif isinstance(error, TooManyAttempts):
+            heading, message = "Too many tries", self.too_many(error)
         self.render(
             "error.html", status=status_code, heading=heading, message=message, request_id=self.request_id
         )

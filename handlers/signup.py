@@ -1,7 +1,7 @@
 from tornado.web import HTTPError
 
 from handlers.pages import PageHandler
-from server.accounts import EmailTaken, InvalidAccount
+from server.accounts import EmailTaken, InvalidAccount, TooManyAttempts
 
 
 class SignupHandler(PageHandler):
@@ -15,22 +15,24 @@ class SignupHandler(PageHandler):
         await super().prepare()
 
     def get(self) -> None:
-        self._show(self.get_query_argument("next", ""))
+        self._show(200, self.get_query_argument("next", ""))
 
     async def post(self) -> None:
         email, wanted = self.field("email"), self.field("next")
         try:
-            user = await self.services.accounts.create(email, self.field("password"))
+            user = await self.services.guard.create(email, self.field("password"), self.visitor())
         except InvalidAccount as error:
-            return self._show(wanted, email, error.problems)
+            return self._show(422, wanted, email, error.problems)
         except EmailTaken:
-            return self._show(wanted, email, {"email": "There is already an account with this email address"})
+            taken = {"email": "There is already an account with this email address"}
+            return self._show(422, wanted, email, taken)
+        except TooManyAttempts as error:
+            return self._show(429, wanted, email, {"form": self.too_many(error)})
         await self.sign_in(user, is_remembered=False)
         return self.redirect(self.next_page(wanted), status=303)
 
-    def _show(self, wanted: str, email: str = "", errors: dict[str, str] | None = None) -> None:
-        if errors:
-            self.set_status(422)
+    def _show(self, status: int, wanted: str, email: str = "", errors: dict[str, str] | None = None) -> None:
+        self.set_status(status)
         self.render(
             "signup.html",
             values={"email": email},

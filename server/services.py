@@ -5,7 +5,18 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from server.accounts import Access, Accounts, Endings, Passwords, Users, device_label
+from server.accounts import (
+    Access,
+    Accounts,
+    DeviceCookie,
+    Endings,
+    Guard,
+    Limits,
+    Passwords,
+    Throttle,
+    Users,
+    device_label,
+)
 from server.csrf import CsrfTokens
 from server.database import open_database, ping
 from server.errors import StartError
@@ -33,6 +44,8 @@ class Services:
     sessions: Sessions
     accounts: Accounts
     access: Access
+    guard: Guard
+    device_cookie: DeviceCookie
     csrf: CsrfTokens
     lifetime: Lifetime
     remembered_lifetime: Lifetime
@@ -60,14 +73,16 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         keys = settings.session_encryption_keys
         store = MongoSessionStore(database["sessions"], deadline, ValueCipher(keys) if keys else None)
         users = Users(database["users"], deadline)
+        secrets = settings.cookie_secrets or (development_secret(settings.data_dir),)
+        throttle = Throttle(database["throttle"], deadline, secrets)
         try:
             await store.create_indexes()
             await users.create_indexes()
+            await throttle.create_indexes()
             endings = await stack.enter_async_context(Endings(users, store, patience=deadline))
         except StoreUnavailable as error:
             raise StartError(f"the database cannot be made ready: {error}") from None
         device_label("curl")  # loads its tables now: somebody's sign-in need not wait for that
-        secrets = settings.cookie_secrets or (development_secret(settings.data_dir),)
         lifetime = Lifetime(settings.session_idle_timeout, settings.session_absolute_timeout)
         remembered = Lifetime(
             settings.remember_idle_timeout, settings.remember_absolute_timeout, persistent=True
@@ -87,11 +102,21 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
             sessions,
             accounts,
             access,
+            Guard(accounts, throttle, _limits(settings)),
+            DeviceCookie(secrets),
             CsrfTokens(secrets),
             lifetime,
             remembered,
             metrics,
         )
+
+
+def _limits(settings: Settings) -> Limits:
+    return Limits(
+        account_failures=settings.throttle_account_failures,
+        address_failures=settings.throttle_address_failures,
+        signups=settings.throttle_signups,
+    )
 
 
 def _cookie(settings: Settings, secrets: tuple[str, ...]) -> SessionCookie:

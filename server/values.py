@@ -98,7 +98,7 @@ def matching(pattern: str) -> Callable[[str], str]:
 
 
 def cookie_name(text: str) -> str:
-    """A token of RFC 6265, without a prefix, which is added where it fits, and not that of our own cookie."""
-    if text.startswith("__") or text == "csrf":
+    """A token of RFC 6265, without a prefix, which is added where it fits, and none of our other cookies."""
+    if text.startswith("__") or text in {"csrf", "device"}:
         raise ValueError(text)
     return matching(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")(text)

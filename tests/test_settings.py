@@ -52,6 +52,8 @@ def test_an_empty_value_means_the_default() -> None:
         ("COOKIE_NAME", "a b"),
         ("COOKIE_NAME", "__Host-sid"),
         ("COOKIE_NAME", "csrf"),
+        ("COOKIE_NAME", "device"),
+        ("THROTTLE_ACCOUNT_FAILURES", "0"),
         ("COOKIE_PATH", "account"),
         ("COOKIE_DOMAIN", "exa;mple"),
         ("COOKIE_DOMAIN", "a\nb"),

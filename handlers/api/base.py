@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 from tornado.web import HTTPError
 
 from handlers.base import BaseHandler
-from server.accounts import HashQueueFull
+from server.accounts import HashQueueFull, TooManyAttempts
 
 PREFLIGHT_SECONDS = 600
 
@@ -22,6 +22,7 @@ _CODES = {
     415: "unsupported_media_type",
     421: "misdirected_request",
     422: "invalid_input",
+    429: "too_many_attempts",
     503: "unavailable",
 }
 
@@ -133,6 +134,8 @@ def utc(moment: datetime | None) -> str | None:
 def _detail(status: int, error: BaseException | None) -> str:
     if isinstance(error, HashQueueFull):
         return "Too many people are signing in right now. Try again in a few seconds."
+    if isinstance(error, TooManyAttempts):
+        return "There were too many attempts. Try again after the seconds in Retry-After."
     return {
         403: "The request comes from an origin that is not trusted.",
         413: "The body is larger than 64 KiB.",

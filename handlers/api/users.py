@@ -12,7 +12,7 @@ class UsersApiHandler(SessionDescription):
         body = self.json_body()
         email, password = self.text_in(body, "email"), self.text_in(body, "password")
         try:
-            user = await self.services.accounts.create(email, password)
+            user = await self.services.guard.create(email, password, self.visitor())
         except InvalidAccount as error:
             raise Problem(422, "invalid_input", f"{error}.") from None
         except EmailTaken:

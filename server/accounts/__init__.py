@@ -2,20 +2,30 @@
 
 from server.accounts.access import Access
 from server.accounts.accounts import Accounts, InvalidAccount
+from server.accounts.device_cookie import Device, DeviceCookie
 from server.accounts.devices import device_label
 from server.accounts.endings import Endings
+from server.accounts.guard import Guard, Limits, TooManyAttempts, Visitor
 from server.accounts.passwords import HashQueueFull, Passwords
+from server.accounts.throttle import Throttle
 from server.accounts.users import EmailTaken, User, Users
 
 __all__ = [
     "Access",
     "Accounts",
+    "Device",
+    "DeviceCookie",
     "EmailTaken",
     "Endings",
+    "Guard",
     "HashQueueFull",
     "InvalidAccount",
+    "Limits",
     "Passwords",
+    "Throttle",
+    "TooManyAttempts",
     "User",
     "Users",
+    "Visitor",
     "device_label",
 ]

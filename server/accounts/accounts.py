@@ -28,12 +28,17 @@ class Accounts:
         self._passwords = passwords
         self.password_min_length = password_min_length
 
-    async def create(self, email: str, password: str) -> User:
-        """Makes an account. Raises `InvalidAccount`, `EmailTaken`, `HashQueueFull` or `StoreUnavailable`."""
+    def check(self, email: str, password: str) -> str:
+        """The address as an account would have it. Raises `InvalidAccount` if the two can make none."""
         normalised = normalise_email(email)
         problems = {"email": _email_problem(email), "password": self._password_problem(password)}
         if normalised is None or any(problems.values()):
             raise InvalidAccount({field: text for field, text in problems.items() if text})
+        return normalised
+
+    async def create(self, email: str, password: str) -> User:
+        """Makes an account. Raises `InvalidAccount`, `EmailTaken`, `HashQueueFull` or `StoreUnavailable`."""
+        normalised = self.check(email, password)
         return await self._users.create(normalised, await self._passwords.hash(password))
 
     async def find(self, email: str) -> User | None:

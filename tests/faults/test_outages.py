@@ -92,6 +92,23 @@ async def test_a_sign_in_that_cannot_be_stored_gives_no_cookie(browser: Browser,
     assert (await browser.sign_in(ANN)).code == 303
 
 
+async def test_while_guesses_cannot_be_counted_no_password_is_tried(
+    browser: Browser, services: Services, failing: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await browser.sign_up(ANN)
+    tried: list[str] = []
+
+    async def must_not_be_tried(email: str, _password: str) -> None:
+        tried.append(email)
+
+    monkeypatch.setattr(services.accounts, "authenticate", must_not_be_tried)
+    with failing("findAndModify"):
+        answers = [await browser.sign_in(ANN, word) for word in (PASSWORD, "a wrong one")]
+
+    assert [answer.code for answer in answers] == [503, 503]
+    assert not tried
+
+
 @pytest.mark.covers("S154")
 async def test_a_sign_out_that_cannot_be_stored_is_not_claimed(browser: Browser, failing: Any) -> None:
     await browser.sign_up(ANN)

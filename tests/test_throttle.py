@@ -1,0 +1,314 @@
+"""Guessing is slow, and signing in is not: what a guesser, an owner and an operator see."""
+
+import asyncio
+import json
+import re
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from tornado.httpclient import HTTPResponse
+
+from server.accounts.guard import network_of
+from server.app import make_app
+from server.services import Services, open_services
+from settings import Settings
+from tests.client import PASSWORD, Browser
+
+pytestmark = pytest.mark.gen_test
+
+ANN = "ann@example.com"
+BOB = "bob@example.com"
+WRONG = "not the password at all"
+
+
+@pytest.fixture
+def counters(services: Services) -> Any:
+    """The collection of counters, for looking and for letting time pass."""
+    return services.database["throttle"]
+
+
+async def guess(browser: Browser, email: str = ANN, password: str = WRONG) -> HTTPResponse:
+    return await browser.call("POST", "/api/session", {"email": email, "password": password})
+
+
+async def guess_often(browser: Browser, times: int, email: str = ANN) -> list[int]:
+    return [(await guess(browser, email)).code for _ in range(times)]
+
+
+async def make_account(browser: Browser, email: str = ANN) -> None:
+    """An account whose owner has never signed in from this browser again."""
+    await browser.call("POST", "/api/users", {"email": email, "password": PASSWORD})
+    browser.cookies.clear()
+
+
+async def let_pass(counters: Any, seconds: int) -> None:
+    """Makes everything counted so much older."""
+    earlier = {"$subtract": ["$$this.at", seconds * 1000]}
+    attempts = {"$map": {"input": "$attempts", "in": {"$mergeObjects": ["$$this", {"at": earlier}]}}}
+    until = {"$subtract": ["$refused_until", seconds * 1000]}
+    await counters.update_many({}, [{"$set": {"attempts": attempts, "refused_until": until}}])
+
+
+@pytest.mark.covers("THR-1")
+async def test_after_five_wrong_passwords_even_the_right_one_has_to_wait(browser: Browser) -> None:
+    await make_account(browser)
+
+    codes = await guess_often(browser, 6)
+    right = await guess(browser, password=PASSWORD)
+
+    assert codes == [401] * 5 + [429]
+    assert right.code == 429
+    assert json.loads(right.body)["code"] == "too_many_attempts"
+    assert 50 < int(right.headers["Retry-After"]) <= 60
+
+
+@pytest.mark.covers("THR-1", "THR-2")
+async def test_each_failure_after_a_refusal_refuses_for_twice_as_long_up_to_a_quarter_of_an_hour(
+    browser: Browser, counters: Any
+) -> None:
+    assert await guess_often(browser, 5) == [401] * 5
+    waits = []
+    for _ in range(6):
+        wait = int((await guess(browser)).headers["Retry-After"])
+        waits.append(wait)
+        await let_pass(counters, wait)
+        assert (await guess(browser)).code == 401
+
+    assert waits == pytest.approx([60, 120, 240, 480, 900, 900], abs=3)
+
+
+@pytest.mark.covers("THR-1")
+async def test_asking_while_refused_does_not_make_it_longer(browser: Browser, counters: Any) -> None:
+    await guess_often(browser, 5)
+    (before,) = [found["refused_until"] async for found in counters.find({"refusals": 1})]
+
+    assert await guess_often(browser, 5) == [429] * 5
+    assert [found["refused_until"] async for found in counters.find({"refusals": 1})] == [before]
+
+
+@pytest.mark.covers("THR-6")
+async def test_a_refusal_ends_by_itself_and_its_memory_an_hour_later(browser: Browser, counters: Any) -> None:
+    await make_account(browser)
+    await guess_often(browser, 5)
+    await let_pass(counters, 61)
+
+    assert (await guess(browser, password=PASSWORD)).code == 201
+    browser.cookies.clear()
+
+    await guess_often(browser, 5)
+    await let_pass(counters, 3700)
+    assert await guess_often(browser, 6) == [401] * 5 + [429]
+
+
+@pytest.mark.covers("THR-16")
+async def test_a_success_clears_the_account(browser: Browser) -> None:
+    await make_account(browser)
+    for _ in range(2):
+        assert await guess_often(browser, 4) == [401] * 4
+        assert (await guess(browser, password=PASSWORD)).code == 201
+        browser.cookies.clear()
+
+
+async def test_old_failures_are_forgiven(browser: Browser, counters: Any) -> None:
+    for _ in range(3):
+        assert await guess_often(browser, 4) == [401] * 4
+        await let_pass(counters, 61)
+
+
+@pytest.mark.covers("THR-3", "THR-4")
+async def test_one_password_tried_on_many_accounts_is_caught_by_the_address(browser: Browser) -> None:
+    codes = [(await guess(browser, f"person{number}@example.com")).code for number in range(30)]
+
+    assert codes == [401] * 10 + [429] * 20
+
+
+async def test_successful_sign_ins_have_no_limit(browser: Browser) -> None:
+    await make_account(browser)
+    strangers = [Browser(browser.base_url) for _ in range(30)]
+
+    codes = [(await guess(browser, password=PASSWORD)).code for _ in range(15)]
+    at_once = await asyncio.gather(*(guess(stranger, password=PASSWORD) for stranger in strangers))
+
+    assert codes == [201] * 15
+    assert [answer.code for answer in at_once] == [201] * 30
+
+
+@pytest.mark.covers("THR-5")
+async def test_forged_addresses_move_no_counter(browser: Browser) -> None:
+    codes = []
+    for number in range(12):
+        forged = f"9.9.9.{number}"
+        headers = {"X-Forwarded-For": forged, "X-Real-Ip": forged, "Forwarded": f"for={forged}"}
+        body = {"email": f"person{number}@example.com", "password": WRONG}
+        codes.append((await browser.call("POST", "/api/session", body, headers)).code)
+
+    assert codes == [401] * 10 + [429] * 2
+
+
+@pytest.mark.covers("THR-6")
+async def test_a_stranger_does_not_lock_the_owner_out_of_a_known_browser(
+    browser: Browser, other_browser: Browser
+) -> None:
+    await browser.sign_up(ANN)
+    await browser.sign_out()
+    await guess_often(other_browser, 6)
+    await guess_often(other_browser, 6, BOB)
+
+    assert (await guess(other_browser, password=PASSWORD)).code == 429
+    assert (await browser.sign_in(ANN)).code == 303
+
+
+@pytest.mark.covers("THR-6")
+async def test_a_known_browser_guesses_no_faster_and_only_at_its_own_accounts(
+    browser: Browser, other_browser: Browser
+) -> None:
+    await other_browser.sign_up(BOB)
+    await browser.sign_up(ANN)
+
+    assert await guess_often(browser, 6, BOB) == [401] * 5 + [429]
+    assert await guess_often(browser, 6, ANN) == [401] * 5 + [429]
+    assert (await browser.sign_in(ANN)).code == 429
+
+
+@pytest.mark.parametrize("value", ["", "x", "2|1:0|10:1|6:device|4:YQ==|00", "a:b:c"])
+async def test_a_forged_device_cookie_is_none(browser: Browser, value: str) -> None:
+    browser.cookies["device"] = value
+
+    assert await guess_often(browser, 6) == [401] * 5 + [429]
+
+
+async def test_the_device_cookie_names_nobody_and_opens_nothing(browser: Browser) -> None:
+    await browser.sign_up(ANN)
+    device = browser.cookies["device"]
+    browser.cookies = {"device": device}
+
+    assert not await browser.is_signed_in()
+    assert "ann" not in device
+
+
+@pytest.mark.covers("THR-7", "THR-10")
+async def test_an_unknown_name_is_counted_and_refused_like_a_real_one(browser: Browser) -> None:
+    await make_account(browser)
+
+    real = [await guess(browser, ANN) for _ in range(6)]
+    unknown = [await guess(browser, "nobody@example.com") for _ in range(6)]
+
+    assert [answer.code for answer in real[:5]] == [answer.code for answer in unknown[:5]]
+    assert real[5].code == unknown[5].code == 429
+    assert real[5].body == unknown[5].body
+    assert set(real[5].headers) == set(unknown[5].headers)
+
+
+@pytest.mark.covers("THR-11")
+async def test_however_a_name_is_written_it_has_one_counter(browser: Browser) -> None:
+    spellings = [
+        "ann@example.com",
+        "ANN@example.com",
+        " ann@EXAMPLE.com ",
+        "Ann@Example.Com",
+        "aNN@example.com",
+    ]
+
+    codes = [(await guess(browser, spelling)).code for spelling in [*spellings, *spellings]]
+
+    assert codes == [401] * 5 + [429] * 5
+
+
+@pytest.mark.covers("THR-12")
+async def test_form_and_api_count_together_and_the_page_keeps_the_form(browser: Browser) -> None:
+    await guess_often(browser, 3)
+    pages = [await browser.sign_in(ANN, WRONG, remember="1") for _ in range(3)]
+
+    assert [page.code for page in pages] == [401, 401, 429]
+    text = pages[2].body.decode()
+    assert int(pages[2].headers["Retry-After"]) > 0
+    assert "Wait a minute" in text
+    assert f'value="{ANN}"' in text
+    assert re.search(r'name="remember"[^>]*checked', text)
+    assert WRONG not in text
+
+
+@pytest.mark.covers("THR-13", "THR-14")
+async def test_of_fifty_guesses_at_once_only_five_are_tried(
+    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_account(browser)
+    tried: list[str] = []
+    authenticate = services.accounts.authenticate
+
+    async def counting(email: str, password: str) -> Any:
+        tried.append(email)
+        return await authenticate(email, password)
+
+    monkeypatch.setattr(services.accounts, "authenticate", counting)
+    answers = await asyncio.gather(*(guess(Browser(browser.base_url)) for _ in range(50)))
+
+    assert Counter(answer.code for answer in answers) == {401: 5, 429: 45}
+    assert len(tried) == 5
+
+
+@pytest.mark.covers("THR-15")
+async def test_another_process_and_a_restart_go_on_counting(browser: Browser, settings: Settings) -> None:
+    await guess_often(browser, 5)
+
+    async with open_services(settings, settings.mongodb_uri) as services:
+        app = make_app(settings, services)
+        server = app.listen(0, address="127.0.0.1")
+        (listening,) = server._sockets.values()
+        other = Browser(f"http://127.0.0.1:{listening.getsockname()[1]}")
+        assert (await guess(other)).code == 429
+        server.stop()
+        await server.close_all_connections()
+
+
+@pytest.mark.covers("THR-9", "THR-17")
+@pytest.mark.parametrize("settings", [{"throttle_signups": 3}], indirect=True)
+async def test_sign_ups_of_one_address_are_limited(browser: Browser, counters: Any) -> None:
+    await make_account(browser)
+    taken = await browser.call("POST", "/api/users", {"email": ANN, "password": PASSWORD})
+    weak = await browser.sign_up(BOB, "too short")
+    third = await browser.sign_up("taken by nobody", PASSWORD), await browser.sign_up(ANN)
+    page = await browser.sign_up(BOB)
+    call = await browser.call("POST", "/api/users", {"email": BOB, "password": PASSWORD})
+
+    assert (taken.code, weak.code, third[0].code, third[1].code) == (409, 422, 422, 422)
+    assert (page.code, call.code) == (429, 429)
+    assert f'value="{BOB}"' in page.body.decode()
+    assert 0 < int(call.headers["Retry-After"]) <= 60
+    assert json.loads(call.body)["code"] == "too_many_attempts"
+
+    await let_pass(counters, 61)
+    assert (await browser.sign_up(BOB)).code == 303
+
+
+@pytest.mark.covers("THR-3")
+async def test_the_counters_name_neither_address_nor_account_and_clean_themselves_up(
+    browser: Browser, counters: Any
+) -> None:
+    await make_account(browser)
+    await guess_often(browser, 5)
+
+    documents = await counters.find().to_list(None)
+    assert len(documents) == 3
+    assert not [text for text in map(str, documents) if "ann" in text or "127.0.0.1" in text]
+    assert all(len(found["_id"]) == 32 for found in documents)
+    assert all(found["expires_at"] < datetime.now(UTC) + timedelta(hours=1.1) for found in documents)
+    assert (await counters.index_information())["expiry"]["expireAfterSeconds"] == 0
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("", ""),
+    ],
+)
+@pytest.mark.covers("TRN-9")
+def test_an_ipv6_network_counts_as_one_address(address: str, network: str) -> None:
+    assert network_of(address) == network
