@@ -9,8 +9,8 @@ from tornado.web import HTTPError
 
 from handlers.base import BaseHandler
 from server.accounts import HashQueueFull, TooManyAttempts
+from server.services import SITE_NAME
 
-SITE_NAME = "Latchkey"
 MAX_NEXT_LENGTH = 512
 
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}

@@ -8,6 +8,7 @@ from typing import Any
 from server.accounts import (
     Access,
     Accounts,
+    Blocklist,
     DeviceCookie,
     Endings,
     Guard,
@@ -33,6 +34,7 @@ from server.sessions import (
 )
 from settings import Settings
 
+SITE_NAME = "Latchkey"
 SIGNATURE_MARGIN_SECONDS = 86400
 
 
@@ -92,7 +94,8 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         )
         sessions = Sessions(store, _cookie(settings, secrets), lifetime, options)
         stack.push_async_callback(sessions.close)
-        accounts = Accounts(users, passwords, settings.password_min_length)
+        blocklist = Blocklist((SITE_NAME, *settings.hosts))
+        accounts = Accounts(users, passwords, blocklist, settings.password_min_length)
         access = Access(
             accounts, users, store, endings,
             max_sessions=settings.session_max_per_user, confirmation_seconds=settings.reauth_window,

@@ -2,6 +2,7 @@
 
 from server.accounts.access import Access
 from server.accounts.accounts import Accounts, InvalidAccount
+from server.accounts.blocklist import Blocklist
 from server.accounts.device_cookie import Device, DeviceCookie
 from server.accounts.devices import device_label
 from server.accounts.endings import Endings
@@ -13,6 +14,7 @@ from server.accounts.users import EmailTaken, User, Users
 __all__ = [
     "Access",
     "Accounts",
+    "Blocklist",
     "Device",
     "DeviceCookie",
     "EmailTaken",

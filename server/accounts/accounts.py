@@ -4,12 +4,13 @@ from contextlib import suppress
 
 from email_validator import EmailNotValidError, validate_email
 
+from server.accounts.blocklist import Blocklist
 from server.accounts.passwords import HashQueueFull, Passwords
 from server.accounts.users import User, Users
 from server.sessions import StoreUnavailable
 
 MAX_EMAIL_LENGTH = 254  # RFC 5321
-MAX_PASSWORD_LENGTH = 256
+MAX_PASSWORD_LENGTH = 256  # in characters as Unicode counts them (code points), as the least length is
 
 
 class InvalidAccount(Exception):
@@ -23,15 +24,18 @@ class InvalidAccount(Exception):
 class Accounts:
     """What pages and commands ask about accounts."""
 
-    def __init__(self, users: Users, passwords: Passwords, password_min_length: int) -> None:
+    def __init__(
+        self, users: Users, passwords: Passwords, blocklist: Blocklist, password_min_length: int
+    ) -> None:
         self._users = users
         self._passwords = passwords
+        self._blocklist = blocklist
         self.password_min_length = password_min_length
 
     def check(self, email: str, password: str) -> str:
         """The address as an account would have it. Raises `InvalidAccount` if the two can make none."""
         normalised = normalise_email(email)
-        problems = {"email": _email_problem(email), "password": self._password_problem(password)}
+        problems = {"email": _email_problem(email), "password": self._password_problem(password, email)}
         if normalised is None or any(problems.values()):
             raise InvalidAccount({field: text for field, text in problems.items() if text})
         return normalised
@@ -67,14 +71,14 @@ class Accounts:
                 await self._users.set_password_hash(user.id, user.password_hash, new_hash)
         return user
 
-    def _password_problem(self, password: str) -> str:
+    def _password_problem(self, password: str, email: str) -> str:
         if not password:
             return "Enter a password"
         if len(password) < self.password_min_length:
             return f"Use at least {self.password_min_length} characters for your password"
         if len(password) > MAX_PASSWORD_LENGTH:
             return f"Use at most {MAX_PASSWORD_LENGTH} characters for your password"
-        return ""
+        return self._blocklist.problem(password, email)
 
 
 def normalise_email(email: str) -> str | None:
