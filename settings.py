@@ -58,6 +58,10 @@ class Settings:
         (), values.origins, "origins separated by commas, such as https://app.example.com",
         "other origins whose scripts may use the API with the person's cookie",
     )  # fmt: skip
+    trusted_proxies: tuple[str, ...] = _setting(
+        (), values.networks, "addresses or networks such as 10.0.0.0/8, separated by commas",
+        "proxies whose X-Forwarded-For, X-Real-IP and X-Forwarded-Proto are believed",
+    )  # fmt: skip
     mongodb_uri: str = _setting(
         "", values.text, "a MongoDB address", "database to use; empty starts an embedded one in data_dir",
         is_secret=True,

@@ -5,7 +5,7 @@ from math import ceil
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from tornado.web import HTTPError
+from tornado.web import Finish, HTTPError
 
 from handlers.base import BaseHandler
 from server.accounts import HashQueueFull, TooManyAttempts
@@ -49,6 +49,10 @@ class PageHandler(BaseHandler):
     checks_csrf = True
 
     async def prepare(self) -> None:
+        if self.request.method in SAFE_METHODS and self.came_in_clear():
+            # Only what a person may have typed. A program that spoke in clear shall fail and be mended.
+            self.redirect(self.settings["public_url"] + (self.request.uri or "/"), permanent=True)
+            raise Finish
         await super().prepare()
         if self.request.method in SAFE_METHODS or not self.checks_csrf:
             return

@@ -3,7 +3,9 @@
 import asyncio
 import re
 from pathlib import Path
+from typing import Any
 
+from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
 from handlers.account import AccountHandler
@@ -25,6 +27,7 @@ from handlers.signup import SignupHandler
 from handlers.static import SiteStaticHandler
 from server.inflight import InFlight
 from server.logs import log_request
+from server.proxies import TrustedProxies
 from server.services import Services
 from settings import Settings
 
@@ -54,6 +57,15 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
 ]
 
 
+class Site(Application):
+    """A Tornado application that knows its proxies."""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """Every request comes by here first."""
+        self.settings["trusted_proxies"].apply(request)
+        return super().find_handler(request, **kwargs)
+
+
 def make_app(settings: Settings, services: Services) -> Application:
     """The site as a Tornado application. Its setting "stopping" is an event: set it and it says goodbye."""
 
@@ -61,13 +73,15 @@ def make_app(settings: Settings, services: Services) -> Application:
         log_request(handler)
         services.metrics.count_request(handler)
 
-    return Application(
+    return Site(
         [*ROUTES],
         default_handler_class=NotFoundHandler,
         services=services,
         sessions=services.sessions,
         login_url="/login",
         hosts=frozenset(settings.hosts),
+        public_url=settings.public_url,
+        trusted_proxies=TrustedProxies(settings.trusted_proxies),
         trusted_origins=_trusted_origins(settings),
         cross_origin_protection=True,
         is_secure=settings.is_secure,

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from urllib.parse import urlsplit
 
 SECRET_LENGTH = 32
@@ -72,6 +73,11 @@ def hosts(text: str) -> tuple[str, ...]:
     if any(not re.fullmatch(r"[a-z0-9.-]+|\[[0-9a-f:.]+\]", host) for host in names):
         raise ValueError(text)
     return names
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Addresses, and networks such as 10.0.0.0/8."""
+    return tuple(str(ip_network(item)) for item in items(text))
 
 
 def secrets(text: str) -> tuple[str, ...]:

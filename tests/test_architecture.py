@@ -23,6 +23,7 @@ LAYERS = [
     {"server.services"},
     {"server.ports", "server.processes", "server.metrics"},
     {"server.accounts", "server.mongod", "server.csrf", "server.logs", "server.inflight", "server.secret"},
+    {"server.audit", "server.proxies"},
     {"server.sessions", "server.database"},
     {"settings"},
     {"server.values", "server.errors"},

@@ -48,6 +48,8 @@ def test_an_empty_value_means_the_default() -> None:
         ("PUBLIC_URL", "www.example.com"),
         ("PUBLIC_URL", "https://www.example.com/path"),
         ("TRUSTED_ORIGINS", "https://a.example, *"),
+        ("TRUSTED_PROXIES", "10.0.0.1/8"),
+        ("TRUSTED_PROXIES", "proxy.example"),
         ("ALLOWED_HOSTS", "https://a.example"),
         ("COOKIE_NAME", "a b"),
         ("COOKIE_NAME", "__Host-sid"),
