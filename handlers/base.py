@@ -1,5 +1,6 @@
 """BaseHandler: what every page and every API call of the site has in common."""
 
+import logging
 import secrets
 from dataclasses import replace
 from functools import cached_property
@@ -9,16 +10,24 @@ from tornado.web import HTTPError, RequestHandler
 
 from handlers.headers import add_security_headers
 from handlers.site import SiteHandler
+from server import audit
 from server.accounts import HashQueueFull, TooManyAttempts, User, Visitor, device_label
 from server.accounts.device_cookie import MAX_AGE_DAYS as DEVICE_DAYS
 from server.csrf import NONCE_SECONDS
 from server.services import Services
-from server.sessions import Client, SessionHandler
+from server.sessions import Client, SessionHandler, StoreUnavailable
+
+logger = logging.getLogger("latchkey")
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 RETRY_SECONDS = 2
 NONCE_COOKIE = "csrf"
 DEVICE_COOKIE = "device"
+REFUSALS = {
+    **dict.fromkeys((400, 413, 415, 421, 422), "input_validation_fail"),
+    403: "authz_fail",
+    429: "excess_rate_limit_exceeded",
+}
 SECONDS_PER_DAY = 86400
 
 
@@ -26,6 +35,7 @@ class BaseHandler(SiteHandler, SessionHandler):
     """The session, the services, the signed-in user, the headers and the refusals before a handler runs."""
 
     is_page = True
+    _error: BaseException | None = None
     _retry_seconds = RETRY_SECONDS
 
     @cached_property
@@ -37,6 +47,9 @@ class BaseHandler(SiteHandler, SessionHandler):
     def services(self) -> Services:
         services: Services = self.settings["services"]
         return services
+
+    def initialize(self) -> None:
+        audit.begin_request(self.request_id, self.request.remote_ip or "")
 
     def get_current_user(self) -> dict[str, str] | None:
         """The profile that sign-in put into the session: {"id", "email"}, or None. Tornado's
@@ -118,7 +131,7 @@ class BaseHandler(SiteHandler, SessionHandler):
             self.set_header("Connection", "close")
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
-        error = kwargs.get("exc_info", (None, None))[1]
+        self._error = error = kwargs.get("exc_info", (None, None))[1]
         if isinstance(error, HashQueueFull):
             status_code = 503
         elif isinstance(error, TooManyAttempts):
@@ -126,8 +139,14 @@ class BaseHandler(SiteHandler, SessionHandler):
         super().send_error(status_code, **kwargs)
 
     def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
-        if not isinstance(value, HTTPError | HashQueueFull | TooManyAttempts):
+        if isinstance(value, HTTPError | HashQueueFull | TooManyAttempts):
+            return
+        if isinstance(value, StoreUnavailable):
             super().log_exception(typ, value, tb)
+            return
+        # Not Tornado's line: it has the query of the address in it.
+        where = f"{self.request.method} {self.request.path}"
+        logger.error("Uncaught exception %s (request %s)", where, self.request_id, exc_info=value)
 
     def set_error_headers(self, status: int) -> None:
         """The headers that the status of an error asks for. For `write_error` of subclasses."""
@@ -140,6 +159,16 @@ class BaseHandler(SiteHandler, SessionHandler):
         self.set_error_headers(status_code)
         self.set_header("Content-Type", "text/plain; charset=UTF-8")
         self.finish(f"{status_code}\n")
+
+    def on_finish(self) -> None:
+        """What was refused goes to the security log."""
+        event = REFUSALS.get(self.get_status())
+        if self.get_status() == 403 and getattr(self._error, "code", "csrf_failed") == "csrf_failed":
+            event = "malicious_csrf"
+        if event:
+            user = self.current_user if self.has_session else None
+            handle = self.session.handle if self.has_session else None
+            audit.record(event, is_warning=True, user_id=user and user["id"], session=handle)
 
     def compute_etag(self) -> None:
         """None: pages are personal and never kept by a cache."""

@@ -2,6 +2,8 @@
 
 import logging
 import sys
+import textwrap
+import time
 from typing import Any
 
 from pythonjsonlogger.json import JsonFormatter
@@ -40,10 +42,20 @@ def log_request(handler: RequestHandler) -> None:
 
 
 class _TextFormatter(logging.Formatter):
-    """Escapes control characters: a client must not be able to write a line of its own (ASVS 16.4.1)."""
+    """Escapes control characters: a client must not be able to write a line of its own (ASVS 16.4.1).
+
+    Times are UTC, as in JSON. The lines of a traceback are indented.
+    """
+
+    converter = time.gmtime  # type: ignore[assignment] # as in logging's documentation
+    default_time_format = "%Y-%m-%dT%H:%M:%S"
+    default_msec_format = "%s.%03dZ"
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
         return super().formatMessage(record).translate(_CONTROL)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return textwrap.indent(super().formatException(ei), "  ")
 
 
 class _JsonFormatter(JsonFormatter):

@@ -18,6 +18,7 @@ from server.accounts import (
     Users,
     device_label,
 )
+from server.audit import session_events
 from server.csrf import CsrfTokens
 from server.database import open_database, ping
 from server.errors import StartError
@@ -31,6 +32,7 @@ from server.sessions import (
     Sessions,
     StoreUnavailable,
     ValueCipher,
+    together,
 )
 from settings import Settings
 
@@ -89,9 +91,8 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         remembered = Lifetime(
             settings.remember_idle_timeout, settings.remember_absolute_timeout, persistent=True
         )
-        options = Options(
-            deadline=deadline, touch_interval=settings.session_touch_interval, events=metrics.session_events()
-        )
+        events = together(metrics.session_events(), session_events())
+        options = Options(deadline=deadline, touch_interval=settings.session_touch_interval, events=events)
         sessions = Sessions(store, _cookie(settings, secrets), lifetime, options)
         stack.push_async_callback(sessions.close)
         blocklist = Blocklist((SITE_NAME, *settings.hosts))

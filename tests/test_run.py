@@ -69,6 +69,15 @@ def sign_up() -> bytes:
     return json.dumps({"email": "ann@example.com", "password": PASSWORD}).encode()
 
 
+@pytest.mark.covers("LOG-13")
+def test_a_log_that_nobody_reads_any_more_stops_no_request(site: Site) -> None:
+    assert site.process.stderr
+    site.process.stderr.close()
+
+    for _ in range(5):
+        assert status(site.url) == 200
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

@@ -11,6 +11,7 @@ from server.accounts.device_cookie import Device
 from server.accounts.passwords import HashQueueFull
 from server.accounts.throttle import Answer, Counter, Outcome, Throttle
 from server.accounts.users import User
+from server.audit import record
 
 IPV6_PREFIX = 64
 QUEUE_PAUSES = (0.05, 0.1, 0.2, *[0.4] * 10)  # seconds
@@ -72,9 +73,10 @@ class Guard:
             await self._withdraw(counters, attempt)
             raise
         if user is None:
-            await asyncio.gather(*(self._throttle.failed(counter, attempt) for counter in counters))
+            await self._fail(counters, attempt)
         else:
             await asyncio.gather(self._throttle.reset(account), self._withdraw(others, attempt))
+            record("authn_login_success", user_id=user.id, account=self._throttle.label(account))
         return user
 
     async def create(self, email: str, password: str, visitor: Visitor) -> User:
@@ -85,7 +87,9 @@ class Guard:
         answer = await self._throttle.attempt(counter, self._throttle.new_attempt())
         if answer.outcome is not Outcome.GRANTED:
             raise TooManyAttempts(answer.wait)
-        return await self._accounts.create(email, password)
+        user = await self._accounts.create(email, password)
+        record("user_created", user_id=user.id)
+        return user
 
     def _counters(self, email: str, visitor: Visitor) -> list[Counter]:
         """The account's first."""
@@ -129,6 +133,14 @@ class Guard:
         finally:
             self._queued -= 1
         raise HashQueueFull
+
+    async def _fail(self, counters: Sequence[Counter], attempt: str) -> None:
+        label = self._throttle.label(counters[0])
+        record("authn_login_fail", is_warning=True, account=label)
+        locks = await asyncio.gather(*(self._throttle.failed(counter, attempt) for counter in counters))
+        for counter, is_locked in zip(counters, locks, strict=True):
+            if is_locked:
+                record("authn_login_lock", is_warning=True, reason=counter.kind, account=label)
 
     async def _withdraw(self, counters: Sequence[Counter], attempt: str) -> None:
         await asyncio.gather(*(self._throttle.withdraw(counter, attempt) for counter in counters))

@@ -17,6 +17,7 @@ WINDOW_SECONDS = 60
 FIRST_REFUSAL_SECONDS = 60
 LONGEST_REFUSAL_SECONDS = 900
 MEMORY_SECONDS = 3600
+LABEL_LENGTH = 16
 _MOST_DOUBLINGS = math.ceil(math.log2(LONGEST_REFUSAL_SECONDS / FIRST_REFUSAL_SECONDS))
 
 
@@ -105,6 +106,10 @@ class Throttle:
         """Forgets everything counted here."""
         async with store_errors(self._deadline):
             await self._collection.delete_one({"_id": self._id(counter)})
+
+    def label(self, counter: Counter) -> str:
+        """A name for the counter in logs: the first characters of its keyed digest."""
+        return self._id(counter).hex()[:LABEL_LENGTH]
 
     async def _update(self, counter: Counter, pipeline: list[dict[str, Any]]) -> dict[str, Any]:
         async with store_errors(self._deadline):

@@ -6,7 +6,7 @@ Application(routes, sessions=sessions)      # and handlers subclass SessionHandl
 
 from server.sessions.cipher import ValueCipher
 from server.sessions.cookie import SessionCookie
-from server.sessions.events import SessionEvents
+from server.sessions.events import SessionEvents, together
 from server.sessions.facts import Absence
 from server.sessions.handler import SessionHandler
 from server.sessions.mongo import MongoSessionStore, store_errors
@@ -35,4 +35,5 @@ __all__ = [
     "UnstorableValue",
     "ValueCipher",
     "store_errors",
+    "together",
 ]

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from server.sessions.record import SessionRecord
@@ -25,6 +25,21 @@ class SessionEvents:
     renewed: Callable[[SessionRecord, str], None] | None = None
     destroyed: Callable[[SessionRecord], None] | None = None
     expired_seen: Callable[[], None] | None = None
+
+
+def together(*several: SessionEvents) -> SessionEvents:
+    """Listeners that call all of these, in this order."""
+
+    def all_of(name: str) -> Callable[..., None]:
+        listeners = [getattr(events, name) for events in several]
+
+        def tell_all(*facts: Any) -> None:
+            for listener in listeners:
+                tell(listener, *facts)
+
+        return tell_all
+
+    return SessionEvents(**{event.name: all_of(event.name) for event in fields(SessionEvents)})
 
 
 def tell(listener: Callable[..., None] | None, *facts: Any) -> None:
