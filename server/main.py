@@ -11,6 +11,12 @@ from collections.abc import Coroutine
 from typing import Any
 
 from tornado.httpserver import HTTPServer
+from tornado.httputil import (
+    ParseBodyConfig,
+    ParseMultipartConfig,
+    ParseUrlEncodedConfig,
+    set_parse_body_config,
+)
 from tornado.web import Application
 
 from server.app import make_app
@@ -26,6 +32,7 @@ from settings import CommandLine, Settings
 
 MAX_BODY_BYTES = 1024 * 1024  # beyond it the connection is cut; handlers refuse far less, in words
 MAX_HEADER_BYTES = 16 * 1024
+MAX_FORM_FIELDS = 100
 BODY_SECONDS = 10
 IDLE_CONNECTION_SECONDS = 75
 STOP_MARGIN_SECONDS = 5
@@ -106,6 +113,7 @@ async def _answer(
     settings: Settings, services: Services, listening: socket.socket, stop: asyncio.Event, *further_lines: str
 ) -> None:
     """Answers requests until told to stop, and then lets those under way end."""
+    _limit_forms()
     app = make_app(settings, services)
     server = HTTPServer(
         app,
@@ -122,6 +130,17 @@ async def _answer(
     _announce(url(settings.host, listening), *further_lines)
     await stop.wait()
     await _drain(server, app, settings.drain_timeout)
+
+
+def _limit_forms() -> None:
+    """For the whole process; Tornado knows no other way. Nothing here takes multipart, which has a long
+    history of requests that are small to send and slow to parse."""
+    set_parse_body_config(
+        ParseBodyConfig(
+            multipart=ParseMultipartConfig(enabled=False),
+            urlencoded=ParseUrlEncodedConfig(max_arguments=MAX_FORM_FIELDS),
+        )
+    )
 
 
 def _announce(address: str, *further_lines: str) -> None:

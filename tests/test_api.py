@@ -111,6 +111,7 @@ async def test_closed_registration_is_said(browser: Browser) -> None:
     assert problem(await browser.call("POST", "/api/users", ANN)) == (403, "registration_closed")
 
 
+@pytest.mark.covers("INP-1", "INP-2")
 @pytest.mark.parametrize(
     "value",
     [None, 1, True, ["ann@example.com"], {"$ne": None}, {"$gt": ""}, {"$regex": "^a"}, {"$where": "1"}],
@@ -124,6 +125,7 @@ async def test_a_value_of_another_type_reaches_no_database(browser: Browser, fie
     assert problem(await browser.call("POST", "/api/session", ANN | {field: value})) == (422, "invalid_input")
 
 
+@pytest.mark.covers("INP-8", "INP-9", "INP-12")
 @pytest.mark.parametrize(
     "body",
     [
@@ -138,6 +140,7 @@ async def test_what_is_no_json_is_malformed(browser: Browser, path: str, body: b
     assert problem(answer) == (400, "malformed")
 
 
+@pytest.mark.covers("INP-12")
 @pytest.mark.parametrize("body", [[], "text", 1, None, True])
 async def test_what_is_no_object_is_invalid(browser: Browser, body: Any) -> None:
     encoded = json.dumps(body).encode()
@@ -146,7 +149,7 @@ async def test_what_is_no_object_is_invalid(browser: Browser, body: Any) -> None
     assert problem(answer) == (422, "invalid_input")
 
 
-@pytest.mark.covers("CSR-8")
+@pytest.mark.covers("CSR-8", "INP-12")
 @pytest.mark.parametrize(
     "kind",
     ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data",
@@ -159,6 +162,7 @@ async def test_any_other_kind_of_body_is_unsupported(browser: Browser, path: str
     assert problem(answer) == (415, "unsupported_media_type")
 
 
+@pytest.mark.covers("INP-14")
 async def test_a_method_that_does_not_exist_comes_before_the_kind_of_body(browser: Browser) -> None:
     for kind in ("text/plain", "multipart/form-data"):
         answer = await browser.request("PUT", "/api/session", b"x", {"Content-Type": kind})

@@ -164,7 +164,7 @@ async def test_a_bad_request_is_few_lines(browser: Browser, log: StringIO) -> No
     assert len(log.getvalue().splitlines()) <= 4
 
 
-@pytest.mark.covers("LOG-9")
+@pytest.mark.covers("LOG-9", "AV-11")
 async def test_the_stack_of_an_error_is_in_the_log_only(
     browser: Browser,
     services: Services,

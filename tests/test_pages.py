@@ -45,6 +45,7 @@ async def test_the_front_page_says_who_is_signed_in(browser: Browser) -> None:
     assert ANN in text_of(await browser.get("/"))
 
 
+@pytest.mark.covers("RED-2", "RED-7")
 async def test_signing_in_leads_back_to_the_wanted_page(browser: Browser) -> None:
     await browser.sign_up(ANN)
     await browser.sign_out()
@@ -55,6 +56,7 @@ async def test_signing_in_leads_back_to_the_wanted_page(browser: Browser) -> Non
     assert (back.code, back.headers["Location"]) == (303, "/account?tab=1")
 
 
+@pytest.mark.covers("RED-1", "RED-3", "RED-7", "RED-8")
 @pytest.mark.parametrize(
     "wanted",
     [
@@ -85,6 +87,7 @@ async def test_a_form_that_is_refused_comes_back_with_the_address_but_not_the_pa
     assert "at least 15 characters" in text_of(answer)
 
 
+@pytest.mark.covers("INP-10")
 async def test_an_address_has_one_account_however_it_is_written(
     browser: Browser, other_browser: Browser
 ) -> None:
@@ -130,6 +133,7 @@ async def test_a_password_counts_to_the_last_byte(browser: Browser) -> None:
     assert (await browser.sign_in(ANN, odd)).code == 303
 
 
+@pytest.mark.covers("PWD-17", "INP-13")
 async def test_credentials_in_the_address_are_not_looked_at(browser: Browser) -> None:
     await browser.sign_up(ANN)
     await browser.sign_out()
@@ -330,6 +334,7 @@ async def test_remember_me_lasts_longer_and_survives_the_browser(browser: Browse
     assert document["expires_at"] - document["created_at"] == timedelta(days=7)
 
 
+@pytest.mark.covers("INP-11")
 async def test_twenty_sign_ups_at_once_make_one_account(browser: Browser, services: Services) -> None:
     await browser.get("/signup")
     token = (await browser.state())["csrf_token"]
@@ -342,6 +347,7 @@ async def test_twenty_sign_ups_at_once_make_one_account(browser: Browser, servic
     assert await services.database["users"].count_documents({}) == 1
 
 
+@pytest.mark.covers("PWD-3")
 async def test_a_hash_made_with_weaker_parameters_is_renewed_at_sign_in(
     browser: Browser, services: Services
 ) -> None:
@@ -406,6 +412,7 @@ async def test_head_is_a_get_without_the_body(browser: Browser) -> None:
     assert head.headers["Content-Length"] == got.headers["Content-Length"]
 
 
+@pytest.mark.covers("RED-5", "TRN-4")
 @pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "localhost.evil.example", ""])
 async def test_an_unknown_host_name_is_refused_and_not_repeated(browser: Browser, host: str) -> None:
     answer = await browser.get("/login", {"Host": host})
@@ -460,6 +467,7 @@ async def test_pages_contain_no_inline_code_and_nothing_from_elsewhere(browser: 
         assert not re.search(r'(?:src|href|action)="(?!/|#)', body)
 
 
+@pytest.mark.covers("AV-12")
 async def test_the_health_of_process_and_database_can_be_asked(browser: Browser) -> None:
     assert (await browser.get("/healthz")).body == b"alive\n"
     assert (await browser.get("/readyz")).body == b"ready\n"
@@ -487,6 +495,7 @@ async def test_over_https_every_cookie_is_secure_and_bound_to_the_host(
     assert "max-age=63072000" in answer.headers["Strict-Transport-Security"]
 
 
+@pytest.mark.covers("SEC-3")
 async def test_a_cookie_signed_by_an_old_key_is_signed_anew(
     browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -515,6 +524,7 @@ async def test_files_are_served_under_our_names_only_and_kept_under_their_own_fi
     assert (await browser.get("/static/app.css?v=of-another-version")).headers["Cache-Control"] == "no-cache"
 
 
+@pytest.mark.covers("INP-4")
 async def test_a_large_body_is_refused_in_words(browser: Browser) -> None:
     answer = await browser.post("/login", {"email": "x" * 70_000})
 

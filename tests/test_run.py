@@ -39,6 +39,7 @@ def test_the_first_lines_say_where_the_site_and_its_database_are(site: Site) -> 
     assert status(site.url) == 200
 
 
+@pytest.mark.covers("AV-8")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_site_in_order(site: Site, number: int) -> None:
     exit_status, errors = site.stop(number)
@@ -102,6 +103,7 @@ def test_an_unreachable_database_is_one_line_and_exit_status_1() -> None:
     assert "hunter2" not in errors
 
 
+@pytest.mark.covers("SEC-6")
 def test_an_unusable_database_address_does_not_show_the_password() -> None:
     exit_status, _, errors = finish("--mongodb-uri", "mongodb://ann:hunter2@@/", "--port", "0")
 
@@ -191,6 +193,7 @@ def test_a_client_cannot_write_a_log_line_of_its_own(where: list[str]) -> None:
     assert all(line.startswith("20") for line in errors.splitlines())
 
 
+@pytest.mark.covers("INP-4", "INP-5")
 def test_a_body_or_header_that_is_too_large_is_refused_and_the_site_lives_on(site: Site) -> None:
     for path, headers, body in [("/login", {}, b"x" * 70_000), ("/", {"X-Large": "x" * 20_000}, None)]:
         connection = HTTPConnection(site.url.removeprefix("http://"))

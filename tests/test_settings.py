@@ -83,6 +83,7 @@ def test_a_wrong_value_is_one_line_with_variable_value_and_what_is_expected(name
     assert "\n" not in text
 
 
+@pytest.mark.covers("SEC-2", "SEC-6")
 def test_a_short_secret_is_refused_everywhere_and_never_shown() -> None:
     with pytest.raises(SettingsError) as caught:
         parse(environment={"COOKIE_SECRETS": f"{'s' * 32},hunter2"})
@@ -100,6 +101,7 @@ def test_an_unknown_or_unfinished_flag_is_one_line(arguments: list[str]) -> None
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.covers("SEC-2")
 @pytest.mark.parametrize("missing", sorted(set(PRODUCTION) - {"ENVIRONMENT"}))
 def test_production_refuses_what_is_only_good_enough_for_development(missing: str) -> None:
     with pytest.raises(SettingsError, match=missing):

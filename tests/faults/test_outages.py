@@ -43,7 +43,7 @@ def set_cookies(answer: HTTPResponse) -> list[str]:
     return answer.headers.get_list("Set-Cookie")
 
 
-@pytest.mark.covers("S167", "R9")
+@pytest.mark.covers("S167", "R9", "AV-3")
 async def test_when_sessions_cannot_be_read_members_get_a_503_and_stay_signed_in(
     browser: Browser, failing: Any
 ) -> None:
@@ -133,7 +133,7 @@ async def test_a_touch_that_cannot_wait_and_fails_is_a_503_with_the_cookie_untou
     assert await browser.is_signed_in()
 
 
-@pytest.mark.covers("S173")
+@pytest.mark.covers("S173", "AV-4")
 @pytest.mark.parametrize("settings", [{"store_deadline": 0.3}], indirect=True)
 async def test_a_database_that_hangs_is_given_up_in_time(browser: Browser, failing: Any) -> None:
     await browser.sign_up(ANN)
@@ -152,6 +152,7 @@ async def test_readiness_tells_of_the_outage(browser: Browser, failing: Any) -> 
     assert (await browser.get("/readyz")).code == 200
 
 
+@pytest.mark.covers("AV-2")
 async def test_too_many_hashes_at_once_are_refused_not_queued(
     browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
 ) -> None:
