@@ -186,11 +186,11 @@ async def test_hashing_does_not_stop_other_requests(browser: Browser) -> None:
         asyncio.ensure_future(make(Browser(browser.base_url), PASSWORD, f"person{number}@example.com"))
         for number in range(10)
     ]
-    waits = []
+    answers = 0
     while not all(task.done() for task in hashing):
-        began = perf_counter()
         assert (await browser.get("/healthz")).code == 200
-        waits.append(perf_counter() - began)
+        answers += 1
 
     assert {code for code, _ in await asyncio.gather(*hashing)} == {201}
-    assert median(waits) < 0.1
+    # On the event loop, two requests would be answered between two hashes.
+    assert answers > 40

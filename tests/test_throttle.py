@@ -172,6 +172,15 @@ async def test_a_known_browser_guesses_no_faster_and_only_at_its_own_accounts(
     assert (await browser.sign_in(ANN)).code == 429
 
 
+@pytest.mark.covers("THR-4")
+async def test_a_known_browser_is_a_stranger_to_all_other_accounts(browser: Browser) -> None:
+    await browser.sign_up(ANN)
+
+    codes = [(await guess(browser, f"person{number}@example.com")).code for number in range(12)]
+
+    assert codes == [401] * 10 + [429] * 2
+
+
 @pytest.mark.parametrize("value", ["", "x", "2|1:0|10:1|6:device|4:YQ==|00", "a:b:c"])
 async def test_a_forged_device_cookie_is_none(browser: Browser, value: str) -> None:
     browser.cookies["device"] = value

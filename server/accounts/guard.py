@@ -61,10 +61,11 @@ class Guard:
     async def authenticate(self, email: str, password: str, visitor: Visitor) -> User | None:
         """The user with this address and password, or None.
 
-        Raises `TooManyAttempts`, `HashQueueFull` or `StoreUnavailable`; then no password was tried. A success
-        clears the account's counter and is not counted for the address.
+        Raises `TooManyAttempts`, `HashQueueFull` or `StoreUnavailable`; then nobody learns whether the
+        password was right. A success clears the account's counter and is not counted for the address.
         """
-        account, *others = counters = self._counters(email, visitor)
+        account = normalise_email(email) or email.strip().lower()
+        own, *others = counters = self._counters(account, visitor)
         attempt = self._throttle.new_attempt()
         await self._begin(counters, attempt)
         try:
@@ -73,9 +74,9 @@ class Guard:
             await self._withdraw(counters, attempt)
             raise
         if user is None:
-            await self._fail(counters, attempt)
+            await self._fail(counters, attempt, account)
         else:
-            await asyncio.gather(self._throttle.reset(account), self._withdraw(others, attempt))
+            await asyncio.gather(self._throttle.reset(own), self._withdraw(others, attempt))
             record("authn_login_success", user_id=user.id, account=self._throttle.label(account))
         return user
 
@@ -91,9 +92,8 @@ class Guard:
         record("user_created", user_id=user.id)
         return user
 
-    def _counters(self, email: str, visitor: Visitor) -> list[Counter]:
-        """The account's first."""
-        account = normalise_email(email) or email.strip().lower()
+    def _counters(self, account: str, visitor: Visitor) -> list[Counter]:
+        """The account's own first."""
         if visitor.device and visitor.device.knows(account):
             pair = f"{visitor.device.name}:{account}"
             return [Counter("device", pair, self._limits.account_failures)]
@@ -134,8 +134,8 @@ class Guard:
             self._queued -= 1
         raise HashQueueFull
 
-    async def _fail(self, counters: Sequence[Counter], attempt: str) -> None:
-        label = self._throttle.label(counters[0])
+    async def _fail(self, counters: Sequence[Counter], attempt: str, account: str) -> None:
+        label = self._throttle.label(account)
         record("authn_login_fail", is_warning=True, account=label)
         locks = await asyncio.gather(*(self._throttle.failed(counter, attempt) for counter in counters))
         for counter, is_locked in zip(counters, locks, strict=True):

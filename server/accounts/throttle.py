@@ -107,9 +107,9 @@ class Throttle:
         async with store_errors(self._deadline):
             await self._collection.delete_one({"_id": self._id(counter)})
 
-    def label(self, counter: Counter) -> str:
-        """A name for the counter in logs: the first characters of its keyed digest."""
-        return self._id(counter).hex()[:LABEL_LENGTH]
+    def label(self, key: str) -> str:
+        """A name for a key in logs: the first characters of its keyed digest."""
+        return self._digest(f"label:{key}").hex()[:LABEL_LENGTH]
 
     async def _update(self, counter: Counter, pipeline: list[dict[str, Any]]) -> dict[str, Any]:
         async with store_errors(self._deadline):
@@ -119,7 +119,10 @@ class Throttle:
         return document
 
     def _id(self, counter: Counter) -> bytes:
-        return hmac.digest(self._key, f"{counter.kind}:{counter.key}".encode(errors="replace"), "sha256")
+        return self._digest(f"{counter.kind}:{counter.key}")
+
+    def _digest(self, text: str) -> bytes:
+        return hmac.digest(self._key, text.encode(errors="replace"), "sha256")
 
 
 _IS_REFUSED = {"$gt": ["$refused_until", "$$NOW"]}
