@@ -135,6 +135,21 @@ async def test_successful_sign_ins_have_no_limit(browser: Browser) -> None:
     assert [answer.code for answer in at_once] == [201] * 30
 
 
+@pytest.mark.parametrize("settings", [{"throttle_account_failures": 2}], indirect=True)
+async def test_who_waits_to_sign_in_is_not_overtaken(browser: Browser) -> None:
+    await make_account(browser)
+
+    async def again_and_again(person: Browser) -> set[int]:
+        codes = set()
+        for _ in range(10):
+            person.cookies.clear()  # or it would be a known browser
+            codes.add((await guess(person, password=PASSWORD)).code)
+        return codes
+
+    people = [Browser(browser.base_url) for _ in range(8)]
+    assert await asyncio.gather(*map(again_and_again, people)) == [{201}] * 8
+
+
 @pytest.mark.covers("THR-5")
 async def test_forged_addresses_move_no_counter(browser: Browser) -> None:
     codes = []

@@ -1,10 +1,11 @@
 """The guard at the door: tries passwords and makes accounts for visitors, no faster than guessing allows."""
 
 import asyncio
-import random
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
+from weakref import WeakValueDictionary
 
 from server.accounts.accounts import Accounts, normalise_email
 from server.accounts.device_cookie import Device
@@ -14,7 +15,8 @@ from server.accounts.users import User
 from server.audit import record
 
 IPV6_PREFIX = 64
-QUEUE_PAUSES = (0.05, 0.1, 0.2, *[0.4] * 10)  # seconds
+QUEUE_SECONDS = 4
+PAUSE_SECONDS = 0.05
 MAX_QUEUED = 100
 
 
@@ -57,6 +59,7 @@ class Guard:
         self._throttle = throttle
         self._limits = limits
         self._queued = 0
+        self._lines: WeakValueDictionary[Counter, asyncio.Lock] = WeakValueDictionary()
 
     async def authenticate(self, email: str, password: str, visitor: Visitor) -> User | None:
         """The user with this address and password, or None.
@@ -116,23 +119,36 @@ class Guard:
                 raise TooManyAttempts(answer.wait)
 
     async def _queue(self, counter: Counter, attempt: str) -> Answer:
-        """The answer to an attempt, after those under way have ended. Many people may sign in at once, but
-        no more guess at once than may guess one after the other. Raises `HashQueueFull` if it takes long."""
-        answer = await self._throttle.attempt(counter, attempt)
-        if answer.outcome is not Outcome.BUSY:
-            return answer
+        """The answer to an attempt, once those under way leave room or have failed. Many people may sign in
+        at once, but nobody guesses faster by guessing in parallel. Raises `HashQueueFull` if that is long."""
+        loop = asyncio.get_running_loop()
+        end = loop.time() + QUEUE_SECONDS
+        async with self._turn(counter, end):
+            while (answer := await self._throttle.attempt(counter, attempt)).outcome is Outcome.BUSY:
+                if loop.time() > end:
+                    raise HashQueueFull
+                await asyncio.sleep(PAUSE_SECONDS)  # those under way may be another process's
+        return answer
+
+    @asynccontextmanager
+    async def _turn(self, counter: Counter, end: float) -> AsyncIterator[None]:
+        """One after the other, in the order they came: nobody is overtaken until it is too late."""
         if self._queued >= MAX_QUEUED:
             raise HashQueueFull
+        # Gone from the dictionary with the last who stands in line.
+        line = self._lines.setdefault(counter, asyncio.Lock())
         self._queued += 1
         try:
-            for pause in QUEUE_PAUSES:
-                await asyncio.sleep(pause * random.uniform(0.5, 1))  # noqa: S311 - spreads, hides nothing
-                later = await self._throttle.attempt(counter, attempt)
-                if later.outcome is not Outcome.BUSY:
-                    return later
+            async with asyncio.timeout_at(end):
+                await line.acquire()
+        except TimeoutError:
+            raise HashQueueFull from None
         finally:
             self._queued -= 1
-        raise HashQueueFull
+        try:
+            yield
+        finally:
+            line.release()
 
     async def _fail(self, counters: Sequence[Counter], attempt: str, account: str) -> None:
         label = self._throttle.label(account)
