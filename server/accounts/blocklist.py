@@ -14,7 +14,6 @@ SHORTEST_UNIT = 12
 SHORTEST_REST = 8
 SHORTEST_WORD = 3
 
-_ADVICE = "A few unrelated words work well"
 _SIGNS = string.digits + string.punctuation + " "
 _ROWS = (
     "01234567890", string.ascii_lowercase, "qwertyuiop", "asdfghjkl", "zxcvbnm", "qwertzuiop", "azertyuiop",
@@ -38,12 +37,14 @@ class Blocklist:
         """Why the password is too easy to guess, in a sentence for people, or ""."""
         folded = password.lower()
         if self._is_common(folded):
-            return f"Many people have used this password, so it is guessed first. {_ADVICE}"
+            return "Choose another password: many people have used this one, so it is guessed first"
         if _is_pattern(folded):
-            return f"This password is a pattern that is quickly guessed. {_ADVICE}"
+            return "Choose another password: this one is a pattern that is quickly guessed"
         rest = _without(folded, [*_words(email), *_words(*self._site_words)])
         if rest != folded and (len(rest) < SHORTEST_REST or self._is_common(rest) or _is_pattern(rest)):
-            return f"This password is little more than your address or the name of this site. {_ADVICE}"
+            return (
+                "Choose another password: this one is little more than your address or the name of this site"
+            )
         return ""
 
     def _is_common(self, folded: str) -> bool:
