@@ -1,6 +1,7 @@
 from tornado.web import authenticated
 
 from handlers.pages import PageHandler
+from server import audit
 
 
 class AccountDeletionHandler(PageHandler):
@@ -22,6 +23,7 @@ class AccountDeletionHandler(PageHandler):
         await self.sign_out()  # first: only who ends the session may clear the cookie
         if user and is_own:
             await self.services.access.delete(user)
+            audit.record("user_deleted", user_id=user.id)
         return self.redirect("/account/deleted", status=303)
 
 

@@ -2,7 +2,7 @@ from tornado.web import authenticated
 
 from handlers.account_sessions import signed_out
 from handlers.pages import PageHandler
-from server.accounts import InvalidAccount
+from server.accounts import InvalidAccount, TooManyAttempts
 
 
 class AccountPasswordHandler(PageHandler):
@@ -20,7 +20,10 @@ class AccountPasswordHandler(PageHandler):
         current, new = self.field("current_password"), self.field("new_password")
         if not access.is_confirmed(self.session):
             return self.ask_to_confirm("/account/password")
-        user = await self.authenticate_again(current)
+        try:
+            user = await self.authenticate_again(current)
+        except TooManyAttempts as error:
+            return self._show({"current_password": self.too_many(error)}, 429)
         if user is None:
             return self._show({"current_password": "Check your current password"})
         try:
@@ -32,9 +35,9 @@ class AccountPasswordHandler(PageHandler):
         self.show_next(f"Your password has been changed. {signed_out(ended)}")
         return self.redirect("/account", status=303)
 
-    def _show(self, errors: dict[str, str] | None = None) -> None:
+    def _show(self, errors: dict[str, str] | None = None, status: int = 422) -> None:
         if errors:
-            self.set_status(422)
+            self.set_status(status)
         self.render(
             "password.html",
             errors=errors or {},

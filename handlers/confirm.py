@@ -1,6 +1,7 @@
 from tornado.web import authenticated
 
 from handlers.pages import PageHandler
+from server.accounts import TooManyAttempts
 
 
 class ConfirmHandler(PageHandler):
@@ -17,7 +18,10 @@ class ConfirmHandler(PageHandler):
         password, wanted = self.field("password"), self.field("next")
         if not password:
             return self._show(422, wanted, "Enter your password")
-        user = await self.authenticate_again(password)
+        try:
+            user = await self.authenticate_again(password)
+        except TooManyAttempts as error:
+            return self._show(429, wanted, self.too_many(error))
         if user is None or not await self.services.access.confirm(self.session, user):
             return self._show(401, wanted, "Check your password")
         return self.redirect(self.next_page(wanted), status=303)

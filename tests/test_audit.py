@@ -66,6 +66,22 @@ async def test_each_step_of_a_person_is_one_event(browser: Browser, log: StringI
     ]  # fmt: skip
 
 
+@pytest.mark.covers("LOG-1")
+async def test_what_takes_access_away_is_told(
+    browser: Browser, other_browser: Browser, log: StringIO
+) -> None:
+    await browser.sign_up(ANN)
+    await other_browser.sign_in(ANN)
+    before = len(events(log))
+    await browser.call("DELETE", "/api/sessions")
+    fields = {"current_password": PASSWORD, "new_password": "another sentinel password"}
+    await browser.submit("/account/password", fields)
+
+    assert events(log)[before:] == [
+        "authn_token_revoked", "authn_login_success", "authn_password_change", "session_renewed",
+    ]  # fmt: skip
+
+
 @pytest.mark.covers("LOG-1", "LOG-8")
 async def test_a_lock_and_what_it_refuses_are_told(browser: Browser, log: StringIO) -> None:
     for _ in range(6):

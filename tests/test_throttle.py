@@ -336,3 +336,17 @@ async def test_the_counters_name_neither_address_nor_account_and_clean_themselve
 @pytest.mark.covers("TRN-9")
 def test_an_ipv6_network_counts_as_one_address(address: str, network: str) -> None:
     assert network_of(address) == network
+
+
+@pytest.mark.covers("REA-4", "THR-17")
+async def test_passwords_typed_again_count_like_those_at_sign_in(browser: Browser) -> None:
+    await browser.sign_up(ANN)
+
+    confirmed = [(await browser.submit("/confirm", {"password": WRONG})).code for _ in range(3)]
+    fields = {"current_password": WRONG, "new_password": "another long password"}
+    changed = [(await browser.submit("/account/password", fields)).code for _ in range(3)]
+    last = await browser.submit("/confirm", {"password": PASSWORD})
+
+    assert (confirmed, changed, last.code) == ([401] * 3, [422, 422, 429], 429)
+    assert int(last.headers["Retry-After"]) > 0
+    assert "Wait a minute" in last.body.decode()

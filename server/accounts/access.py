@@ -6,6 +6,7 @@ from datetime import timedelta
 from server.accounts.accounts import Accounts
 from server.accounts.endings import Endings
 from server.accounts.users import User, Users
+from server.audit import record
 from server.sessions import Client, Lifetime, Session, SessionRecord, SessionStore, StoreUnavailable
 
 MAX_TRIES = 5
@@ -86,10 +87,11 @@ class Access:
         Raises `InvalidAccount` for a password that breaks the rules, or `HashQueueFull`. If the database
         fails in between, the new password counts, and all sessions end, this one too.
         """
-        new_hash = await self._accounts.hash_new_password(new_password)
+        new_hash = await self._accounts.hash_new_password(new_password, user.email)
         changed = await self._users.raise_epoch(user, password_hash=new_hash)
         if changed is None:
             return None
+        record("authn_password_change", user_id=user.id)
         try:
             await self.confirm(session, changed)
         finally:
@@ -101,7 +103,7 @@ class Access:
         recently active. Empty if it is signed in to none."""
         if session.user_id is None:
             return []
-        return sorted(await self.sessions_of(session.user_id), key=lambda record: record.id != session.id)
+        return sorted(await self.sessions_of(session.user_id), key=lambda found: found.id != session.id)
 
     async def sessions_of(self, user_id: str) -> list[SessionRecord]:
         """The live sessions of the account, the most recently active first."""
@@ -110,16 +112,19 @@ class Access:
     async def revoke(self, session: Session, handle: str) -> SessionRecord | None:
         """Ends the session with this handle if it is of the same account. None if there is no such session;
         nobody learns whether it is somebody else's."""
-        for record in await self.sessions(session):
-            if record.handle == handle and await self._store.end(record.id):
-                return record
+        for found in await self.sessions(session):
+            if found.handle == handle and await self._store.end(found.id):
+                record("authn_token_revoked", session=handle, user_id=found.user_id)
+                return found
         return None
 
     async def revoke_others(self, session: Session) -> int:
         """Ends all other sessions of the account. Returns how many."""
         if session.user_id is None:
             return 0
-        return await self._store.end_user(session.user_id, except_id=session.id)
+        ended = await self._store.end_user(session.user_id, except_id=session.id)
+        record("authn_token_revoked", reason="all others", count=str(ended), user_id=session.user_id)
+        return ended
 
     async def end_sessions(self, user: User) -> int:
         """Ends all sessions of the account, and sign-ins that are under way. Returns how many have ended."""

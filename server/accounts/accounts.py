@@ -50,9 +50,10 @@ class Accounts:
         normalised = normalise_email(email)
         return await self._users.find_by_email(normalised) if normalised else None
 
-    async def hash_new_password(self, password: str) -> str:
-        """The hash of a password that an account may get. Raises `InvalidAccount` or `HashQueueFull`."""
-        if problem := self._password_problem(password):
+    async def hash_new_password(self, password: str, email: str) -> str:
+        """The hash of a password that the account with this address may get. Raises `InvalidAccount` or
+        `HashQueueFull`."""
+        if problem := self._password_problem(password, email):
             raise InvalidAccount({"password": problem})
         return await self._passwords.hash(password)
 
