@@ -16,6 +16,7 @@ from pymongo.monitoring import CommandListener
 from server.errors import SettingsError, StartError
 
 HEARTBEAT_MS = 1000
+LONGEST_AWAIT_MS = 500
 
 
 @asynccontextmanager
@@ -43,6 +44,21 @@ async def ping(database: Any) -> bool:
     except PyMongoError:
         return False
     return True
+
+
+@asynccontextmanager
+async def open_stream(
+    database: Any, pipeline: list[dict[str, Any]], deadline: float
+) -> AsyncIterator[AsyncIterator[Any]]:
+    """The changes in `database` that pass the pipeline, from now on; the stream closes with the block.
+
+    Never more than one a process: each keeps one of motor's few threads busy. Raises `PyMongoError`, when it
+    is opened and while it is read.
+    """
+    # The server answers after this time even if nothing happened: well before the client's own time limit.
+    await_ms = min(LONGEST_AWAIT_MS, int(deadline * 500))
+    async with database.watch(pipeline, max_await_time_ms=await_ms) as stream:
+        yield stream
 
 
 def _client(uri: str, deadline: float, listeners: Sequence[CommandListener]) -> Any:

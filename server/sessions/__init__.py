@@ -4,6 +4,7 @@ sessions = Sessions(MongoSessionStore(collection, deadline=2), cookie, Lifetime(
 Application(routes, sessions=sessions)      # and handlers subclass SessionHandler
 """
 
+from server.sessions.batching import Lookups
 from server.sessions.cipher import ValueCipher
 from server.sessions.cookie import SessionCookie
 from server.sessions.events import SessionEvents, together
@@ -20,6 +21,7 @@ __all__ = [
     "Absence",
     "Client",
     "Lifetime",
+    "Lookups",
     "MongoSessionStore",
     "Options",
     "RetiredRecord",

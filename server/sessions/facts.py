@@ -1,7 +1,7 @@
 """What is known of a session: facts for handlers to read."""
 
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import Enum, auto
 from typing import Any
 
@@ -48,6 +48,11 @@ class SessionFacts(SessionData):
     def id(self) -> bytes | None:
         """The store's id, the digest of the token. For keyed hashes, never for people."""
         return self._record.id if self._record else None
+
+    @property
+    def record(self) -> SessionRecord | None:
+        """All that was stored when the session was read."""
+        return self._record
 
     @property
     def handle(self) -> str | None:
@@ -101,8 +106,4 @@ class SessionFacts(SessionData):
 
     def is_touch_due(self) -> bool:
         """Whether the idle timeout should be moved on: not again before the touch interval has passed."""
-        record = self._record
-        if record is None:
-            return False
-        interval = min(self._touch_interval, record.lifetime.idle / 10)
-        return record.now - record.seen_at >= timedelta(seconds=interval)
+        return self._record is not None and self._record.is_touch_due(self._touch_interval)

@@ -83,6 +83,11 @@ class SessionRecord:
     ends_at: datetime
     now: datetime
 
+    def is_touch_due(self, interval: float) -> bool:
+        """Whether the idle timeout should be moved on: not again before `interval` seconds, or a tenth of the
+        timeout, have passed."""
+        return self.now - self.seen_at >= timedelta(seconds=min(interval, self.lifetime.idle / 10))
+
 
 @dataclass(frozen=True, slots=True)
 class RetiredRecord:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import replace
+from datetime import datetime
 
 from server.sessions.batching import Lookups
 from server.sessions.cookie import SessionCookie
@@ -55,6 +56,27 @@ class Sessions:
             return self._session(client, Absence.RETIRED)
         tell(self._options.events.expired_seen)
         return self._session(client, Absence.ENDED)
+
+    def ids(self, cookie_headers: Iterable[str]) -> list[bytes]:
+        """The store's ids for the well-signed cookies of a request, whether they live or not."""
+        return [digest(token.value) for token in self.cookie.read(cookie_headers)]
+
+    async def find(self, session_id: bytes) -> SessionRecord | RetiredRecord | None:
+        """What is stored of a session now, for who waits on it. Raises `StoreUnavailable`."""
+        return (await self._find([session_id])).get(session_id)
+
+    async def keep_alive(self, record: SessionRecord) -> datetime:
+        """Moves the idle timeout of a session on, if that is due, without calling a person active.
+
+        Returns when the session ends if nothing happens after that. Raises `StoreUnavailable`.
+        """
+        if not record.is_touch_due(self._options.touch_interval):
+            return record.expires_at
+        if (record.expires_at - record.now).total_seconds() < 2 * self._touches.tick:
+            await self.store.touch([], [record.id])  # it might end before the next collected write
+        else:
+            self._touches.add(record.id, is_active=False)
+        return record.lifetime.expires_at(record.now, record.ends_at)
 
     async def flush(self) -> None:
         """Writes now what was collected to keep sessions alive."""
