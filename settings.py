@@ -132,6 +132,12 @@ class Settings:
         600, values.number(1, 86400), "a number from 1 to 86400",
         "sensitive pages ask for the password again once it was typed longer ago than this",
     )  # fmt: skip
+    poll_timeout: float = _setting(
+        25.0, values.seconds, "a number of seconds", "a long-poll without news is answered after this"
+    )
+    poll_max_per_process: int = _setting(
+        20000, values.number(1), "a whole number from 1", "long-polls that one process holds at a time"
+    )
     password_min_length: int = _setting(15, values.number(8, 128), "a number from 8 to 128", "in characters")
     argon2_memory_kib: int = _setting(
         65536,

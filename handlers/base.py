@@ -17,8 +17,6 @@ from server.csrf import NONCE_SECONDS
 from server.services import Services
 from server.sessions import Client, SessionHandler, StoreUnavailable
 
-logger = logging.getLogger("latchkey")
-
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 RETRY_SECONDS = 2
 NONCE_COOKIE = "csrf"
@@ -29,6 +27,8 @@ REFUSALS = {
     429: "excess_rate_limit_exceeded",
 }
 SECONDS_PER_DAY = 86400
+
+logger = logging.getLogger("latchkey")
 
 
 class BaseHandler(SiteHandler, SessionHandler):
@@ -93,6 +93,15 @@ class BaseHandler(SiteHandler, SessionHandler):
         if has_started:
             self._remember_device(user.email)
         return has_started
+
+    async def tell_others(self, user_id: str, event_type: str) -> None:
+        """Lets all browsers of the user know what happened in this one. What happened stays so even if they
+        cannot be told."""
+        client = self.client()
+        try:
+            await self.services.live.notify(user_id, event_type, {"device": client.label, "ip": client.ip})
+        except StoreUnavailable as error:
+            logger.warning("nobody was told of %s: %s", event_type, error)
 
     async def sign_out(self) -> None:
         """Ends this browser's session, if it has one, and has the browser forget what it has seen in it."""

@@ -28,6 +28,7 @@ class LoginHandler(PageHandler):
             # One message for an unknown address and a wrong password: nobody learns who has an account.
             wrong = {"form": "Check your email address and password"}
             return self._show(401, wanted, email, is_remembered, wrong)
+        await self.tell_others(user.id, "signed_in")
         return self.redirect(self.next_page(wanted), status=303)
 
     def _show(

@@ -13,6 +13,7 @@ from handlers.account_deletion import AccountDeletedHandler, AccountDeletionHand
 from handlers.account_password import AccountPasswordHandler
 from handlers.account_sessions import AccountSessionsHandler, RevokeOthersHandler, RevokeSessionHandler
 from handlers.api.errors import ApiNotFoundHandler
+from handlers.api.events import EventsApiHandler
 from handlers.api.session import SessionApiHandler
 from handlers.api.sessions import SessionsApiHandler, SessionsItemApiHandler
 from handlers.api.users import UsersApiHandler
@@ -49,6 +50,7 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"/api/session", SessionApiHandler),
     (r"/api/sessions", SessionsApiHandler),
     (r"/api/sessions/([0-9a-f]{16})", SessionsItemApiHandler),
+    (r"/api/events", EventsApiHandler),
     (r"/api/users", UsersApiHandler),
     (r"/api(?:/.*)?", ApiNotFoundHandler),
     (r"/healthz", HealthHandler),

@@ -177,6 +177,7 @@ async def _drain(server: HTTPServer, app: Application, seconds: float) -> None:
     """Takes no new connections and gives requests under way so many seconds to end."""
     logger.info("stopping")
     app.settings["stopping"].set()
+    app.settings["services"].live.stop()
     server.stop()
     try:
         async with asyncio.timeout(seconds):

@@ -22,6 +22,7 @@ from server.audit import session_events
 from server.csrf import CsrfTokens
 from server.database import open_database, ping
 from server.errors import StartError
+from server.live import Live, open_live
 from server.metrics import Metrics
 from server.secret import development_secret
 from server.sessions import (
@@ -51,6 +52,7 @@ class Services:
     guard: Guard
     device_cookie: DeviceCookie
     csrf: CsrfTokens
+    live: Live
     lifetime: Lifetime
     remembered_lifetime: Lifetime
     metrics: Metrics
@@ -101,6 +103,9 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
             accounts, users, store, endings,
             max_sessions=settings.session_max_per_user, confirmation_seconds=settings.reauth_window,
         )  # fmt: skip
+        live = await stack.enter_async_context(
+            open_live(database, sessions, deadline, settings.poll_timeout, settings.poll_max_per_process)
+        )
         yield Services(
             database,
             sessions,
@@ -109,6 +114,7 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
             Guard(accounts, throttle, _limits(settings)),
             DeviceCookie(secrets),
             CsrfTokens(secrets),
+            live,
             lifetime,
             remembered,
             metrics,

@@ -28,12 +28,14 @@ _CODES = {
 
 
 class Problem(HTTPError):
-    """An answer that is an error: `code` is for programs and never changes, `detail` is for people."""
+    """An answer that is an error: `code` is for programs and never changes, `detail` is for people.
+    `retry_after`: the seconds after which asking again makes sense."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(self, status: int, code: str, detail: str, retry_after: int | None = None) -> None:
         super().__init__(status, detail)
         self.code = code
         self.detail = detail
+        self.retry_after = retry_after
 
 
 class ApiHandler(BaseHandler):
@@ -103,6 +105,8 @@ class ApiHandler(BaseHandler):
         status = self._refined(status_code)
         self.set_status(status)
         self.set_error_headers(status)
+        if isinstance(error, Problem) and error.retry_after is not None:
+            self.set_header("Retry-After", str(error.retry_after))
         title = responses.get(status, "Error")
         code = error.code if isinstance(error, Problem) else _CODES.get(status, "error")
         detail = error.detail if isinstance(error, Problem) else _detail(status, error)

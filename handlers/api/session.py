@@ -32,6 +32,7 @@ class SessionApiHandler(SessionDescription):
         user = await self.authenticate(email, password)
         if user is None or not await self.sign_in(user, is_remembered=is_remembered):
             raise Problem(401, "invalid_credentials", "The email address or the password is wrong.")
+        await self.tell_others(user.id, "signed_in")
         self.answer(201, self.description())
 
     async def delete(self) -> None:

@@ -1,0 +1,39 @@
+"""What the tests of live polling share."""
+
+import asyncio
+import json
+from typing import Any
+
+from tornado.httpclient import HTTPResponse
+
+from server.services import Services
+from tests.client import Browser
+
+ANN = "ann@example.com"
+
+
+def body(answer: HTTPResponse) -> dict[str, Any]:
+    parsed: dict[str, Any] = json.loads(answer.body)
+    return parsed
+
+
+def seqs(answer: HTTPResponse) -> list[int]:
+    return [event["seq"] for event in body(answer)["events"]]
+
+
+def poll(browser: Browser, **query: Any) -> "asyncio.Task[HTTPResponse]":
+    """Starts a poll of this browser."""
+    text = "&".join(f"{name}={value}" for name, value in query.items())
+    return asyncio.ensure_future(browser.copy().get(f"/api/events?{text}"))
+
+
+async def held(services: Services, count: int = 1) -> None:
+    """Returns once so many polls wait, and have looked at what there was before."""
+    async with asyncio.timeout(10):
+        while sum(waiter.is_waiting for waiter in services.live.hub.waiters()) != count:
+            await asyncio.sleep(0.005)
+
+
+async def user_id(browser: Browser) -> str:
+    """The id of who is signed in."""
+    return str((await browser.state())["user"]["id"])
