@@ -62,7 +62,8 @@ def _mongod(folder: Path, *arguments: str) -> Iterator[tuple["subprocess.Popen[b
     listening.close()
     process = subprocess.Popen(
         [
-            find_mongod(None), "--dbpath", folder, "--port", str(port), "--bind_ip", "127.0.0.1", "--nounixsocket",
+            find_mongod(None), "--dbpath", folder, "--port", str(port), "--bind_ip", "127.0.0.1",
+            "--nounixsocket",
             "--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=false",
             *arguments,
         ],

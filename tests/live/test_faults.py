@@ -120,6 +120,7 @@ def sites(settings: Settings, tmp_path: Path) -> Iterator[tuple[Site, Site]]:
         yield a, b
 
 
+@pytest.mark.covers("R29")
 async def test_a_session_ended_in_one_process_ends_the_polls_in_the_other(sites: tuple[Site, Site]) -> None:
     here, there = Browser(sites[0].url), Browser(sites[1].url)
     await here.sign_up(ANN)
