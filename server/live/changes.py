@@ -24,7 +24,8 @@ LONGEST_DELAY_SECONDS = 5.0
 ASKING_SECONDS = 1.0
 ASKED_AT_ONCE = 1000
 
-_NO_CHANGE_STREAMS = 40573  # a standalone server has no oplog to read them from
+# A standalone server has no oplog to read changes from, or the user of the database may not read it.
+_NO_CHANGE_STREAMS = {40573, 13}
 
 # An ended session is deleted; one with a new token is replaced by a mark. A touch concerns nobody.
 _RETIRED = [{"fullDocument.retired": True}, {"updateDescription.updatedFields.retired": True}]
@@ -81,9 +82,10 @@ class Changes:
             try:
                 await self._watch()
             except OperationFailure as error:
-                if error.code == _NO_CHANGE_STREAMS:
+                if error.code in _NO_CHANGE_STREAMS:
                     logger.warning(
-                        "this MongoDB is no replica set and has no change streams: asking it every second"
+                        "this MongoDB shows no change streams (%s): asking it every second",
+                        _first_line(error),
                     )
                     await self._ask_for_ever()
                 logger.warning("the change stream broke and is opened again: %s", _first_line(error))
@@ -108,7 +110,7 @@ class Changes:
     def _tell(self, change: dict[str, Any]) -> None:
         key = change["documentKey"]["_id"]
         if change["ns"]["coll"] == "sessions":
-            self._hub.wake_session(bytes(key))
+            self._hub.wake_session(key)
         else:
             self._hub.wake_user(key)
 

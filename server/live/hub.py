@@ -79,6 +79,8 @@ class Hub:
     def claim(self, waiter: Waiter, user_id: str) -> None:
         """Notes whose poll it is. Too many of a session or a user displace the oldest, not the newest: that
         one may be of a tab that is long gone."""
+        if waiter not in self._all:
+            return  # its client left while the session was looked up
         waiter.user_id = user_id
         self._by_user.setdefault(user_id, []).append(waiter)
         for session_id in waiter.session_ids:

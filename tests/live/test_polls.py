@@ -134,6 +134,16 @@ async def test_a_poll_whose_browser_got_a_new_token_is_answered_empty(
     assert (await poll(ann, wait=0)).code == 200
 
 
+async def test_a_new_token_answers_the_poll_at_once(ann: Browser, services: Services, sessions: Any) -> None:
+    waiting = poll(ann, after=0)
+    await held(services)
+    await services.live.changes.is_watching.wait()
+    await services.sessions.store.retire((await sessions.find_one())["_id"])
+
+    async with asyncio.timeout(5):
+        assert (await waiting).code == 200
+
+
 async def test_a_third_poll_of_a_session_displaces_the_oldest(ann: Browser, services: Services) -> None:
     oldest = poll(ann)
     await held(services)
