@@ -6,6 +6,7 @@ from typing import TypeVar
 
 POLLS_PER_SESSION = 2
 POLLS_PER_USER = 10
+LOOKS_AT_ONCE = 200
 
 K = TypeVar("K", bound=Hashable)
 
@@ -59,6 +60,9 @@ class Hub:
         self._by_session: dict[bytes, list[Waiter]] = {}
         self._by_user: dict[str, list[Waiter]] = {}
         self.is_stopping = False
+        self.turns = asyncio.Semaphore(LOOKS_AT_ONCE)
+        """Hold one while looking something up: ten thousand polls that wake together must not fill the queue
+        in front of the database, where requests of people wait too and give up after their deadline."""
 
     def __len__(self) -> int:
         return len(self._all)

@@ -69,7 +69,8 @@ class Poll:
             if self._has_left:
                 return PollAnswer(Outcome.LEFT, news)
             # Whatever it was that woke us is a hint; the database decides.
-            found = await self._sessions.find(record.id)
+            async with self._hub.turns:
+                found = await self._sessions.find(record.id)
             if not isinstance(found, SessionRecord):
                 is_retired = isinstance(found, RetiredRecord)
                 return PollAnswer(Outcome.RETIRED if is_retired else Outcome.ENDED, News((), news.cursor))
@@ -98,7 +99,8 @@ class Poll:
         return Outcome.TIME_UP if is_time_up else None
 
     async def _news(self, user_id: str, after: int | None) -> News:
-        mailbox = await self._mailboxes.find(user_id)
+        async with self._hub.turns:
+            mailbox = await self._mailboxes.find(user_id)
         return mailbox.after(mailbox.seq if after is None else after)
 
 
