@@ -32,6 +32,7 @@ bench: $(VENV)/for-benchmarks  ## measures the site against its peers, for docs/
 	$(BIN)/python -m tests.benchmarks.compare
 	$(BIN)/python -m tests.benchmarks.growth
 	$(BIN)/python -m tests.benchmarks.sign_ins
+	$(BIN)/python -m tests.benchmarks.live
 
 clean:  ## removes the environment and the caches; the data in .data stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
