@@ -32,6 +32,7 @@ class AccountPasswordHandler(PageHandler):
             return self._show({"new_password": error.problems["password"]})
         if ended is None:  # somebody else has just changed it
             return self._show({"current_password": "Check your current password"})
+        await self.tell_others(user.id, "password_changed")
         self.show_next(f"Your password has been changed. {signed_out(ended)}")
         return self.redirect("/account", status=303)
 

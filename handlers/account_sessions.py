@@ -27,6 +27,7 @@ class RevokeSessionHandler(PageHandler):
         revoked = await self.services.access.revoke(self.session, handle)
         if revoked is None:
             raise HTTPError(404)
+        await self.tell_others(self.current_user["id"], "session_revoked", revoked.client)
         self.show_next(f"{revoked.client.label or 'The unknown device'} has been signed out.")
         return self.redirect(SESSIONS_PAGE, status=303)
 

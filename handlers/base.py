@@ -94,10 +94,10 @@ class BaseHandler(SiteHandler, SessionHandler):
             self._remember_device(user.email)
         return has_started
 
-    async def tell_others(self, user_id: str, event_type: str) -> None:
-        """Lets all browsers of the user know what happened in this one. What happened stays so even if they
-        cannot be told."""
-        client = self.client()
+    async def tell_others(self, user_id: str, event_type: str, client: Client | None = None) -> None:
+        """Lets all browsers of the user know what happened in this one, or to `client`. What happened stays
+        so even if they cannot be told."""
+        client = client or self.client()
         try:
             await self.services.live.notify(user_id, event_type, {"device": client.label, "ip": client.ip})
         except StoreUnavailable as error:

@@ -22,7 +22,7 @@ from server.audit import session_events
 from server.csrf import CsrfTokens
 from server.database import open_database, ping
 from server.errors import StartError
-from server.live import Live, open_live
+from server.live import Live, Mailboxes, open_live
 from server.metrics import Metrics
 from server.secret import development_secret
 from server.sessions import (
@@ -81,11 +81,14 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         users = Users(database["users"], deadline)
         secrets = settings.cookie_secrets or (development_secret(settings.data_dir),)
         throttle = Throttle(database["throttle"], deadline, secrets)
+        mailboxes = Mailboxes(database["mailboxes"], deadline)
         try:
             await store.create_indexes()
             await users.create_indexes()
             await throttle.create_indexes()
-            endings = await stack.enter_async_context(Endings(users, store, patience=deadline))
+            endings = await stack.enter_async_context(
+                Endings(users, store, patience=deadline, forget=mailboxes.remove)
+            )
         except StoreUnavailable as error:
             raise StartError(f"the database cannot be made ready: {error}") from None
         device_label("curl")  # loads its tables now: somebody's sign-in need not wait for that
@@ -104,7 +107,14 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
             max_sessions=settings.session_max_per_user, confirmation_seconds=settings.reauth_window,
         )  # fmt: skip
         live = await stack.enter_async_context(
-            open_live(database, sessions, deadline, settings.poll_timeout, settings.poll_max_per_process)
+            open_live(
+                database,
+                sessions,
+                mailboxes,
+                deadline,
+                poll_timeout=settings.poll_timeout,
+                max_polls=settings.poll_max_per_process,
+            )
         )
         yield Services(
             database,

@@ -43,8 +43,10 @@ class SessionsItemApiHandler(ApiHandler):
             await self.sign_out()
         else:
             ask_for_a_recent_password(self)
-            if await self.services.access.revoke(self.session, handle) is None:
+            revoked = await self.services.access.revoke(self.session, handle)
+            if revoked is None:
                 raise HTTPError(404)
+            await self.tell_others(self.current_user["id"], "session_revoked", revoked.client)
         self.set_status(204)
 
 

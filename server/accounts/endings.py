@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Awaitable, Callable
 from typing import Self
 
 from server.accounts.users import User, Users
@@ -23,10 +24,15 @@ class Endings:
     - One that is stored later comes from a sign-in or a confirmation that had read the older epoch. Those
       read the epoch again once their session is stored, and before they give away its token (`Access`).
     - If the process dies in between, the account's mark `ending` remains, and the next start goes on.
+
+    `forget` removes what else is kept of a deleted account, by its id; it may be called again.
     """
 
-    def __init__(self, users: Users, store: SessionStore, patience: float) -> None:
+    def __init__(
+        self, users: Users, store: SessionStore, patience: float, forget: Callable[[str], Awaitable[None]]
+    ) -> None:
         self._users = users
+        self._forget = forget
         self._store = store
         self._patience = patience
         self._tasks: set[asyncio.Task[int]] = set()
@@ -67,6 +73,7 @@ class Endings:
     async def _end(self, user: User) -> int:
         ended = await self._store.end_user(user.id, before_epoch=user.epoch)
         if user.is_deleted:
+            await self._forget(user.id)
             await self._users.delete(user)
         else:
             await self._users.note_ended(user)

@@ -13,13 +13,19 @@ from server.sessions import Sessions
 
 @asynccontextmanager
 async def open_live(
-    database: Any, sessions: Sessions, deadline: float, poll_timeout: float, max_polls: int
+    database: Any,
+    sessions: Sessions,
+    mailboxes: Mailboxes,
+    deadline: float,
+    *,
+    poll_timeout: float,
+    max_polls: int,
 ) -> AsyncIterator["Live"]:
     """Live news on this database, watched as long as the block runs.
 
     A poll waits at most `poll_timeout` seconds; a process holds at most `max_polls`.
     """
-    mailboxes, hub = Mailboxes(database["mailboxes"], deadline), Hub(max_polls)
+    hub = Hub(max_polls)
     async with Changes(database, hub, sessions.store, mailboxes, deadline) as changes:
         yield Live(sessions, mailboxes, hub, changes, poll_timeout)
 

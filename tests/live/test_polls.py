@@ -8,7 +8,7 @@ import pytest
 
 from server.live import UnsendableEvent
 from server.services import Services
-from tests.client import Browser
+from tests.client import PASSWORD, Browser
 from tests.live.tools import ANN, body, held, poll, seqs, user_id
 from tests.sessions.tools import age
 
@@ -288,6 +288,41 @@ async def test_a_sign_in_elsewhere_is_told_and_a_sign_up_is_not(
     (event,) = body(await waiting)["events"]
     assert event["type"] == "signed_in"
     assert event["data"]["ip"] == "127.0.0.1"
+
+
+async def test_a_revoked_session_is_told_to_the_others_and_its_own_polls_end(
+    ann: Browser, other_browser: Browser, services: Services
+) -> None:
+    await other_browser.sign_in(ANN)
+    sessions = body(await ann.get("/api/sessions"))["sessions"]
+    (other,) = [session["id"] for session in sessions if not session["current"]]
+    told, ended = poll(ann), poll(other_browser)
+    await held(services, 2)
+    assert (await ann.call("DELETE", f"/api/sessions/{other}")).code == 204
+
+    assert body(await ended)["code"] == "session_ended"
+    assert [event["type"] for event in body(await told)["events"]] == ["session_revoked"]
+
+
+async def test_a_new_password_is_told_and_ends_the_polls_of_all_other_sessions(
+    ann: Browser, other_browser: Browser, services: Services
+) -> None:
+    await other_browser.sign_in(ANN)
+    ended = poll(other_browser)
+    await held(services)
+    fields = {"current_password": PASSWORD, "new_password": "another long password of hers"}
+    assert (await ann.submit("/account/password", fields)).code == 303
+
+    assert body(await ended)["code"] == "session_ended"
+    events = body(await poll(ann, after=0))["events"]
+    assert [event["type"] for event in events] == ["signed_in", "password_changed"]
+
+
+async def test_a_deleted_account_leaves_no_mailbox(ann: Browser, services: Services) -> None:
+    await services.live.notify(await user_id(ann), "note")
+    assert (await ann.submit("/account/delete", {})).code == 303
+
+    assert await services.database["mailboxes"].count_documents({}) == 0
 
 
 @pytest.mark.parametrize("data", [{"n": float("nan")}, {1, 2}, "x" * 4095])

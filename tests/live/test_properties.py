@@ -58,7 +58,11 @@ async def perform(
 
         async def restart() -> None:
             sessions = services.sessions
-            live = await stack.enter_async_context(open_live(services.database, sessions, 2, 10, 100))
+            live = await stack.enter_async_context(
+                open_live(
+                    services.database, sessions, services.live.mailboxes, 2, poll_timeout=10, max_polls=100
+                )
+            )
             app.settings["services"].live.stop()
             app.settings["services"] = replace(services, live=live)
 
