@@ -98,8 +98,9 @@ class BaseHandler(SiteHandler, SessionHandler):
         """Lets all browsers of the user know what happened in this one, or to `client`. What happened stays
         so even if they cannot be told."""
         client = client or self.client()
+        data = {"device": client.label, "ip": client.ip, "by": self.session.handle}
         try:
-            await self.services.live.notify(user_id, event_type, {"device": client.label, "ip": client.ip})
+            await self.services.live.notify(user_id, event_type, data)
         except StoreUnavailable as error:
             logger.warning("nobody was told of %s: %s", event_type, error)
 

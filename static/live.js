@@ -45,7 +45,7 @@ function tell(message) {
 }
 
 function show({ type, at, data }) {
-  if (!Object.hasOwn(messages, type)) return;
+  if (!Object.hasOwn(messages, type) || data?.by === page.session) return;  // who did it knows
   const text = messages[type](data ?? {});
   const notice = document.createElement("p");
   notice.className = "notice";

@@ -75,7 +75,7 @@ def test_a_sign_in_on_another_device_is_shown_at_once(page: Page, chromium: Brow
         elsewhere.goto("/login")
         sign_in(elsewhere)
 
-        expect(page.get_by_role("status")).to_contain_text("New sign-in to your account:")
+        expect(page.get_by_role("log")).to_contain_text("New sign-in to your account:")
         expect(page.get_by_role("heading", name="Just now")).to_be_visible()
 
 
