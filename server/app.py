@@ -14,6 +14,7 @@ from handlers.account_password import AccountPasswordHandler
 from handlers.account_sessions import AccountSessionsHandler, RevokeOthersHandler, RevokeSessionHandler
 from handlers.api.errors import ApiNotFoundHandler
 from handlers.api.events import EventsApiHandler
+from handlers.api.openapi import OpenApiHandler
 from handlers.api.session import SessionApiHandler
 from handlers.api.sessions import SessionsApiHandler, SessionsItemApiHandler
 from handlers.api.users import UsersApiHandler
@@ -28,9 +29,10 @@ from handlers.signup import SignupHandler
 from handlers.static import SiteStaticHandler
 from server.inflight import InFlight
 from server.logs import log_request
+from server.openapi import describe
 from server.proxies import TrustedProxies
 from server.services import Services
-from settings import Settings
+from settings import VERSION, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -52,6 +54,7 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"/api/sessions/([0-9a-f]{16})", SessionsItemApiHandler),
     (r"/api/events", EventsApiHandler),
     (r"/api/users", UsersApiHandler),
+    (r"/api/openapi\.json", OpenApiHandler),
     (r"/api(?:/.*)?", ApiNotFoundHandler),
     (r"/healthz", HealthHandler),
     (r"/readyz", ReadyHandler),
@@ -91,6 +94,7 @@ def make_app(settings: Settings, services: Services) -> Application:
         are_metrics_local=not settings.is_production,
         is_registration_open=settings.registration == "open",
         return_targets=_return_targets(),
+        api_description=describe(VERSION, services.sessions.cookie.name, settings.password_min_length),
         stopping=asyncio.Event(),
         in_flight=InFlight(services.metrics.set_in_flight),
         log_function=on_answer,

@@ -34,11 +34,12 @@ LAYERS = [
     {"server.audit", "server.proxies"},
     {"server.sessions", "server.database"},
     {"settings"},
-    {"server.values", "server.errors"},
+    {"server.values", "server.errors", "server.openapi"},
 ]
 # Pages and calls that anybody may reach. Everything else asks for a signed-in person.
 PUBLIC = {
-    "/", "/signup", "/login", "/logout", "/account/deleted", "/api/session", "/api/users", "/api(?:/.*)?",
+    "/", "/signup", "/login", "/logout", "/account/deleted", "/api/session", "/api/users",
+    r"/api/openapi\.json", "/api(?:/.*)?",
     "/healthz", "/readyz", "/metrics",
 }  # fmt: skip
 NEVER_IN_HANDLERS = {"motor", "pymongo", "bson", "argon2", "settings"}

@@ -23,6 +23,7 @@ _CODES = {
     421: "misdirected_request",
     422: "invalid_input",
     429: "too_many_attempts",
+    500: "internal_error",
     503: "unavailable",
 }
 
@@ -147,6 +148,7 @@ def _detail(status: int, error: BaseException | None) -> str:
         405: "The address does not support this method.",
         415: "The body must be application/json.",
         421: "This server does not answer to that host name.",
+        500: "The site has a fault, which has been noted.",
         503: "The database cannot be reached. Sessions are kept; try again in a few seconds.",
     }.get(status, responses.get(status, "Error"))
 
