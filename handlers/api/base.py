@@ -103,7 +103,7 @@ class ApiHandler(BaseHandler):
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         error = kwargs.get("exc_info", (None, None))[1]
-        status = self._refined(status_code)
+        status = self.refined_status(status_code)
         self.set_status(status)
         self.set_error_headers(status)
         if isinstance(error, Problem) and error.retry_after is not None:
@@ -118,15 +118,18 @@ class ApiHandler(BaseHandler):
             )
         )
 
-    def _has_json(self) -> bool:
-        content_type = self.request.headers.get("Content-Type", "")
-        return content_type.partition(";")[0].strip().lower() == "application/json"
-
-    def _refined(self, status: int) -> int:
-        # Tornado reads form bodies before `prepare`, and refuses a broken one before our own checks.
-        if status != 400 or not self.request.body or self._has_json():
+    def refined_status(self, status: int) -> int:
+        """Tornado reads form bodies before `prepare`, and calls a broken one a 400 before our own checks."""
+        if status != 400 or self._has_json():
             return status
-        return 415 if self.request.method in self.allowed_methods() else 405
+        if self.request.method not in (*self.allowed_methods(), "OPTIONS"):
+            return 405
+        return 415 if self.request.body else 400
+
+    def _has_json(self) -> bool:
+        headers = self.request.headers
+        kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        return kind == "application/json" and headers.get("Content-Encoding", "identity") == "identity"
 
 
 def utc(moment: datetime | None) -> str | None:
@@ -146,7 +149,7 @@ def _detail(status: int, error: BaseException | None) -> str:
         413: "The body is larger than 64 KiB.",
         404: "There is nothing at this address.",
         405: "The address does not support this method.",
-        415: "The body must be application/json.",
+        415: "The body must be application/json, without a Content-Encoding.",
         421: "This server does not answer to that host name.",
         500: "The site has a fault, which has been noted.",
         503: "The database cannot be reached. Sessions are kept; try again in a few seconds.",

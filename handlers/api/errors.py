@@ -19,3 +19,6 @@ class ApiNotFoundHandler(ApiHandler):
         await super().prepare()
         if self.request.method != "OPTIONS":  # a browser hides the 404 from a script if its preflight fails
             raise HTTPError(404)
+
+    def refined_status(self, status: int) -> int:
+        return 404 if status in {400, 415} else super().refined_status(status)
