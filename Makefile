@@ -3,6 +3,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+CLIENTS := tests/clients/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test lint types promises check bench clean
@@ -13,7 +14,7 @@ help:  ## this list
 run: $(VENV)/for-run  ## the site on http://127.0.0.1:8000, with its own database
 	$(BIN)/python run.py
 
-test: $(VENV)/for-development  ## all tests
+test: $(VENV)/for-development $(CLIENTS)  ## all tests
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/for-development  ## style
@@ -35,7 +36,7 @@ bench: $(VENV)/for-benchmarks  ## measures the site against its peers, for docs/
 	$(BIN)/python -m tests.benchmarks.live
 
 clean:  ## removes the environment and the caches; the data in .data stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("Latchkey needs Python 3.11 or newer, not " + sys.version.split()[0] \
@@ -53,3 +54,8 @@ $(VENV)/for-development: requirements.txt requirements-embedded.txt requirements
 $(VENV)/for-benchmarks: requirements-bench.txt $(VENV)/for-development
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
+
+# axios and axe, for tests only. Without them those tests are skipped, and say so.
+$(CLIENTS): tests/clients/package-lock.json
+	@npm ci --prefix tests/clients --no-audit --no-fund --silent && touch $@ \
+	    || echo "npm packages are missing: apt-get install nodejs npm, or look at what npm said"

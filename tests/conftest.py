@@ -7,6 +7,7 @@ import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from server.mongod import EmbeddedMongod
 from server.services import Services, open_services
 from settings import Settings
 from tests.client import Browser
+from tests.site import Site, running
 
 pytest.register_assert_rewrite("tests.sessions.contract", "tests.sessions.tools")
 
@@ -91,6 +93,23 @@ def browser(app: Application, http_server: Any, base_url: str) -> Browser:
 @pytest.fixture
 def other_browser(app: Application, http_server: Any, base_url: str) -> Browser:
     return Browser(base_url)
+
+
+@pytest.fixture
+def site(
+    request: pytest.FixtureRequest, mongodb_uri: str, database_name: str, tmp_path: Path
+) -> Iterator[Site]:
+    """The site as its own process, with cheap hashes; an indirect parameter lists more flags."""
+    database = [
+        "--mongodb-uri",
+        mongodb_uri,
+        "--mongodb-database",
+        database_name,
+        "--data-dir",
+        str(tmp_path),
+    ]
+    with running(*database, "--argon2-memory-kib", "7168", *getattr(request, "param", [])) as started:
+        yield started
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -15,18 +14,11 @@ from handlers.api.base import _CODES
 from server.app import ROUTES
 from server.openapi import PROBLEMS, describe
 from tests.client import PASSWORD
-from tests.site import Site, running
+from tests.site import Site
 
 ROOT = Path(__file__).parent.parent
 METHODS = ("get", "post", "put", "patch", "delete")
 RUN_SECONDS = 300
-
-
-@pytest.fixture
-def site(mongodb_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site]:
-    database = ["--mongodb-uri", mongodb_uri, "--mongodb-database", database_name]
-    with running(*database, "--data-dir", str(tmp_path), "--argon2-memory-kib", "7168") as started:
-        yield started
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 import os
 import shutil
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-from tests.site import Site, running
+from tests.site import Site
 
 INSTALL = "Chromium is missing; on Debian and Ubuntu: apt-get install chromium"
 # What it calls itself when a person uses it; the account page shows that.
@@ -18,25 +17,23 @@ USER_AGENT = (
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 
+def chromium_path() -> str:
+    """The program; if there is none, the test is skipped."""
+    names = ("chromium", "chromium-browser")
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip(INSTALL)
+    return path
+
+
 @pytest.fixture(scope="module")
 def chromium(mongodb_uri: str) -> Iterator[Browser]:
     """One browser a file: while Playwright is open, no other event loop can run in this thread."""
-    path = os.environ.get("CHROMIUM") or next(
-        filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None
-    )
-    if path is None:
-        pytest.skip(INSTALL)
+    path = chromium_path()
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield browser
         browser.close()
-
-
-@pytest.fixture
-def site(mongodb_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site]:
-    database = ["--mongodb-uri", mongodb_uri, "--mongodb-database", database_name]
-    with running(*database, "--data-dir", str(tmp_path), "--argon2-memory-kib", "7168") as started:
-        yield started
 
 
 @pytest.fixture
