@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import ARGUMENTS, chromium_path
 from tests.client import PASSWORD
+from tests.clients.examples import example
 from tests.clients.npm import package
 from tests.clients.origin import ProxyHandler, SpaHandler, self_signed, serving
 from tests.site import running
@@ -105,6 +106,15 @@ def test_a_page_of_another_origin_signs_in_reads_and_signs_out(
         expect(state).to_have_text(f"Signed in as {ANN}")
         page.get_by_role("button", name="Sign out").click()
         expect(state).to_have_text(NOBODY)
+
+
+def test_the_example_in_the_docs_works_in_a_page(chromium: Browser, database: list[str]) -> None:
+    with two_origins(database) as origin, chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(origin)
+        lines = example("js", str(page.evaluate("api.defaults.baseURL")))
+
+        assert page.evaluate(f"async () => {{ {lines} return data.user.email; }}") == ANN
 
 
 def test_without_credentials_the_sign_in_succeeds_and_is_forgotten(
