@@ -560,3 +560,8 @@ async def test_a_nonce_has_its_time(services: Services) -> None:
     signed = create_signed_value(csrf._keys[0], "csrf", b"n", version=2, clock=lambda: time.time() - 3700)
 
     assert csrf.read_nonce(signed.decode()) is None
+
+
+async def test_no_page_with_a_token_is_compressed(browser: Browser) -> None:
+    for path in ("/login?next=/account", "/signup", "/api/session"):
+        assert "Content-Encoding" not in (await browser.get(path, {"Accept-Encoding": "gzip"})).headers

@@ -86,17 +86,6 @@ def test_signing_out_in_one_browser_does_not_disturb_another(
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
 
 
-def test_the_keyboard_is_enough(page: Page) -> None:
-    page.goto("/signup")
-    page.get_by_label("Email address").focus()
-    page.keyboard.type(ANN)
-    page.keyboard.press("Tab")
-    page.keyboard.type(PASSWORD)
-    page.keyboard.press("Enter")
-
-    expect(page.get_by_role("heading", name="Your account")).to_be_visible()
-
-
 def test_everything_works_without_javascript(chromium: Browser, site: Site) -> None:
     with chromium.new_context(base_url=site.url, java_script_enabled=False) as context:
         page = context.new_page()
@@ -104,15 +93,3 @@ def test_everything_works_without_javascript(chromium: Browser, site: Site) -> N
         expect(page.get_by_role("heading", name="Your account")).to_be_visible()
         page.get_by_role("navigation").get_by_role("button", name="Sign out").click()
         expect(page.get_by_role("navigation").get_by_role("link", name="Sign in")).to_be_visible()
-
-
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [320, 390, 1280])
-def test_no_page_needs_sideways_scrolling(chromium: Browser, site: Site, scheme: str, width: int) -> None:
-    viewport = {"width": width, "height": 800}
-    options = {"base_url": site.url, "viewport": viewport, "color_scheme": scheme}
-    with chromium.new_context(**options) as context:  # type: ignore[arg-type]
-        page = context.new_page()
-        for path in ("/", "/login", "/signup", "/nowhere"):
-            page.goto(path)
-            assert page.evaluate("document.documentElement.scrollWidth") <= width, path
