@@ -1,0 +1,50 @@
+"""The calls: what each does, takes and answers."""
+
+from server.openapi.call import call, empty_answer, json_answer
+from server.openapi.schemas import Json
+
+
+def paths(password_min_length: int) -> Json:
+    """By address and method: the calls."""
+    email = {"type": "string", "format": "email", "examples": ["ann@example.com"]}
+    password = {"type": "string", "examples": ["correct horse battery staple"]}
+    new_password = {**password, "minLength": password_min_length, "maxLength": 256}
+    remember = {"type": "boolean", "default": False, "description": "Outlive the closing of the browser."}
+    return {
+        "/api/session": {
+            "get": call(
+                "getSession", "Who is signed in, and for how long",
+                "Counts as activity, so it moves the idle timeout on. Nobody signed in is a 200 too.",
+                answer=json_answer(200, "The session", "Session"), problems=["unavailable"],
+            ),
+            "post": call(
+                "signIn", "Sign in",
+                "Always makes a new session; the one that the request's cookie named ends.",
+                body={"email": email, "password": password, "remember": remember},
+                answer=json_answer(201, "Signed in", "Session", ["New-Session"]),
+                problems=["invalid_credentials", "csrf_failed", "unavailable"],
+            ),
+            "delete": call(
+                "signOut", "Sign out",
+                "Without a session it is a 204 too.",
+                answer=empty_answer(204, "Nobody is signed in any more", ["Set-Cookie"]),
+                problems=["csrf_failed", "unavailable"],
+            ),
+        },
+        "/api/users": {
+            "post": call(
+                "signUp", "Make an account and sign in",
+                "The address counts the same however its letters are written.",
+                body={"email": email, "password": new_password},
+                answer=json_answer(201, "Made, and signed in", "Session", ["New-Session"]),
+                problems=["csrf_failed", "registration_closed", "email_taken", "unavailable"],
+            ),
+        },
+        "/api/openapi.json": {
+            "get": call(
+                "getDescription", "This description",
+                "Needs no session.",
+                answer=json_answer(200, "OpenAPI 3.1", "Description"),
+            ),
+        },
+    }  # fmt: skip
