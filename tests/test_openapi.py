@@ -31,7 +31,7 @@ def description(site: Site) -> Any:
 def test_exactly_the_calls_of_the_site_are_described() -> None:
     described = {path: {*calls} for path, calls in describe("0", "sid", 15)["paths"].items()}
     built = {
-        pattern.replace(r"\.", ".").replace(r"([\w-]+)", "{id}"): {
+        pattern.replace(r"\.", ".").replace("([0-9a-f]{16})", "{id}"): {
             name for name in METHODS if name in vars(handler)
         }
         for pattern, handler in ROUTES

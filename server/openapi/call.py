@@ -21,8 +21,9 @@ def call(
     *,
     answer: Json,
     body: Json | None = None,
+    parameters: Sequence[Json] = (),
     problems: Sequence[str] = (),
-    members_only: bool = False,
+    is_for_members: bool = False,
 ) -> Json:
     """One call. `body`: its fields; those without a default are required. `problems`: codes of errors, beside
     those that any call or any body can have."""
@@ -31,14 +32,23 @@ def call(
         "operationId": name,
         "summary": summary,
         "description": about,
-        "security": [session] if members_only else [{}, session],
+        "security": [session] if is_for_members else [{}, session],
     }
+    if parameters:
+        described["parameters"] = list(parameters)
+    if is_for_members:
+        problems = [*problems, "unauthenticated", "session_ended"]
     if body is not None:
         required = [field for field, schema in body.items() if "default" not in schema]
         fields = {"type": "object", "required": required, "properties": body}
         described["requestBody"] = {"required": True, "content": {"application/json": {"schema": fields}}}
         problems = [*problems, "malformed", "invalid_input"]
     return described | {"responses": answer | _errors([*problems, *_EVERYWHERE])}
+
+
+def parameter(name: str, about: str, schema: Json, where: str = "query") -> Json:
+    """A parameter of a call; those in the path are required."""
+    return {"name": name, "in": where, "required": where == "path", "description": about, "schema": schema}
 
 
 def json_answer(status: int, about: str, schema: str, headers: Sequence[str] = ()) -> Json:

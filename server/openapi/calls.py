@@ -1,6 +1,6 @@
 """The calls: what each does, takes and answers."""
 
-from server.openapi.call import call, empty_answer, json_answer
+from server.openapi.call import call, empty_answer, json_answer, parameter
 from server.openapi.schemas import Json
 
 
@@ -10,6 +10,7 @@ def paths(password_min_length: int) -> Json:
     password = {"type": "string", "examples": ["correct horse battery staple"]}
     new_password = {**password, "minLength": password_min_length, "maxLength": 256}
     remember = {"type": "boolean", "default": False, "description": "Outlive the closing of the browser."}
+    handle = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
     return {
         "/api/session": {
             "get": call(
@@ -29,6 +30,29 @@ def paths(password_min_length: int) -> Json:
                 "Without a session it is a 204 too.",
                 answer=empty_answer(204, "Nobody is signed in any more", ["Set-Cookie"]),
                 problems=["csrf_failed", "unavailable"],
+            ),
+        },
+        "/api/sessions": {
+            "get": call(
+                "listSessions", "Where one is signed in",
+                "The own session is among them, marked `current`.",
+                answer=json_answer(200, "All live sessions of the person", "Sessions"),
+                problems=["unavailable"], is_for_members=True,
+            ),
+            "delete": call(
+                "endOtherSessions", "Sign out everywhere else",
+                "The own session stays.",
+                answer=json_answer(200, "How many have ended", "Ended"),
+                problems=["csrf_failed", "reauth_required", "unavailable"], is_for_members=True,
+            ),
+        },
+        "/api/sessions/{id}": {
+            "delete": call(
+                "endSession", "Sign out one session",
+                "One's own, too: that is signing out.",
+                parameters=[parameter("id", "As listSessions tells it.", handle, "path")],
+                answer=empty_answer(204, "It has ended", ["Set-Cookie"]),
+                problems=["csrf_failed", "reauth_required", "not_found", "unavailable"], is_for_members=True,
             ),
         },
         "/api/users": {

@@ -57,6 +57,20 @@ SCHEMAS: Json = {
             "server_time": ref("schemas", "Time"),
         }
     ),
+    "Sessions": _object({"sessions": {"type": "array", "items": ref("schemas", "SessionInList")}}),
+    "SessionInList": _object(
+        {
+            "id": {"type": "string", "description": "Names the session here and in logs; opens nothing."},
+            "current": {"type": "boolean", "description": "Whether this call was made in it."},
+            "device": {"type": "string", "description": "Such as Firefox on Linux."},
+            "ip": {"type": "string", "description": "The address that signed in."},
+            "created_at": ref("schemas", "Time"),
+            "last_seen_at": ref("schemas", "Time"),
+            "last_active_at": ref("schemas", "Time"),
+            "expires_at": ref("schemas", "Time"),
+        }
+    ),
+    "Ended": _object({"ended": {"type": "integer", "minimum": 0}}),
     "User": _object({"id": {"type": "string"}, "email": {"type": "string"}}),
     "Time": {
         "type": "string",

@@ -50,6 +50,15 @@ def sent(path: str, button: str, email: str = "", password: str = "") -> Callabl
     return visit
 
 
+def pressed(path: str, button: str) -> Callable[[Page], object]:
+    def visit(page: Page) -> None:
+        page.goto(path)
+        page.get_by_role("button", name=button).click()
+        expect(page.get_by_role("alert")).to_be_visible()
+
+    return visit
+
+
 def as_member(visit: Callable[[Page], object]) -> Callable[[Page], object]:
     def both(page: Page) -> None:
         sign_in(page)
@@ -70,6 +79,13 @@ STATES: dict[str, Callable[[Page], object]] = {
     "no such page": opened("/nowhere"),
     "home, member": as_member(opened("/")),
     "account": as_member(opened("/account")),
+    "devices": as_member(opened("/account/sessions")),
+    "password": as_member(opened("/account/password")),
+    "password, nothing filled in": as_member(pressed("/account/password", "Change password")),
+    "password confirmed": as_member(opened("/confirm")),
+    "password confirmed, nothing filled in": as_member(pressed("/confirm", "Continue")),
+    "end of the account": as_member(opened("/account/delete")),
+    "after the end": opened("/account/deleted"),
     "sign-in, member": as_member(opened("/login")),
     "sign-up, member": as_member(opened("/signup")),
     "no such page, member": as_member(opened("/nowhere")),
