@@ -17,7 +17,7 @@ class Member:
         account = {"email": "member@example.com", "password": PASSWORD}
         made = requests.post(f"{os.environ['SITE']}/api/session", json=account, timeout=10)
         made.raise_for_status()
-        return made.headers["Set-Cookie"].partition(";")[0]
+        return f"sid={made.cookies['sid']}"
 
     def set(self, case: Case, data: str, context: AuthContext) -> None:
         case.headers = {**(case.headers or {}), "Cookie": data}
