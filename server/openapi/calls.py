@@ -23,7 +23,7 @@ def paths(password_min_length: int) -> Json:
                 "Always makes a new session; the one that the request's cookie named ends.",
                 body={"email": email, "password": password, "remember": remember},
                 answer=json_answer(201, "Signed in", "Session", ["New-Session"]),
-                problems=["invalid_credentials", "csrf_failed", "unavailable"],
+                problems=["invalid_credentials", "csrf_failed", "too_many_attempts", "unavailable"],
             ),
             "delete": call(
                 "signOut", "Sign out",
@@ -61,7 +61,9 @@ def paths(password_min_length: int) -> Json:
                 "The address counts the same however its letters are written.",
                 body={"email": email, "password": new_password},
                 answer=json_answer(201, "Made, and signed in", "Session", ["New-Session"]),
-                problems=["csrf_failed", "registration_closed", "email_taken", "unavailable"],
+                problems=[
+                    "csrf_failed", "registration_closed", "email_taken", "too_many_attempts", "unavailable",
+                ],
             ),
         },
         "/api/openapi.json": {
