@@ -11,6 +11,9 @@ def paths(password_min_length: int) -> Json:
     new_password = {**password, "minLength": password_min_length, "maxLength": 256}
     remember = {"type": "boolean", "default": False, "description": "Outlive the closing of the browser."}
     handle = {"type": "string", "pattern": "^[0-9a-f]{16}$"}
+    cursor = {"type": "integer", "minimum": 0, "maximum": 10**18 - 1}
+    seconds = {"type": "number", "minimum": 0, "maximum": 999999999, "multipleOf": 0.001}
+    flag = {"type": "integer", "enum": [0, 1], "default": 1}
     return {
         "/api/session": {
             "get": call(
@@ -53,6 +56,21 @@ def paths(password_min_length: int) -> Json:
                 parameters=[parameter("id", "As listSessions tells it.", handle, "path")],
                 answer=empty_answer(204, "It has ended", ["Set-Cookie"]),
                 problems=["csrf_failed", "reauth_required", "not_found", "unavailable"], is_for_members=True,
+            ),
+        },
+        "/api/events": {
+            "get": call(
+                "pollEvents", "Wait for news",
+                "A long-poll: answered at once if there is news after `after` or the session ends, else "
+                "after `wait` seconds, without events. Ask again with the `cursor` of the answer, and after "
+                "Retry-After if there is one.",
+                parameters=[
+                    parameter("after", "The last cursor; without it only what is new from now on.", cursor),
+                    parameter("wait", "Seconds; at most, and by default, what the site is set to.", seconds),
+                    parameter("touch", "0: this poll does not keep the session alive.", flag),
+                ],
+                answer=json_answer(200, "News, or none", "Events"),
+                problems=["invalid_input", "too_many_polls", "unavailable"], is_for_members=True,
             ),
         },
         "/api/users": {

@@ -71,6 +71,22 @@ SCHEMAS: Json = {
         }
     ),
     "Ended": _object({"ended": {"type": "integer", "minimum": 0}}),
+    "Events": _object(
+        {
+            "events": {"type": "array", "items": ref("schemas", "Event")},
+            "cursor": {"type": ["integer", "null"], "description": "To be sent as `after` next time."},
+            "missed": {"type": "boolean", "description": "Whether there was more than the site has kept."},
+            "expires_at": _or_null("Time", "When the session ends if nothing happens any more."),
+        }
+    ),
+    "Event": _object(
+        {
+            "seq": {"type": "integer", "minimum": 1, "description": "Counts the events of a person."},
+            "type": {"type": "string"},
+            "at": ref("schemas", "Time"),
+            "data": {"description": "Any JSON, as the type of the event has it."},
+        }
+    ),
     "User": _object({"id": {"type": "string"}, "email": {"type": "string"}}),
     "Time": {
         "type": "string",
