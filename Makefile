@@ -34,6 +34,7 @@ bench: $(VENV)/for-benchmarks  ## measures the site against its peers, for docs/
 	$(BIN)/python -m tests.benchmarks.growth
 	$(BIN)/python -m tests.benchmarks.sign_ins
 	$(BIN)/python -m tests.benchmarks.live
+	$(BIN)/python -m tests.benchmarks.fuzz
 
 clean:  ## removes the environment and the caches; the data in .data stays
 	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

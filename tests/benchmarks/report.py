@@ -1,4 +1,4 @@
-"""Puts tables into docs/performance.md, each between two marks, with the machine they were made on."""
+"""Puts tables into docs/, each between two marks, with the machine they were made on."""
 
 import os
 import platform
@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
-DOCUMENT = Path(__file__).parent.parent.parent / "docs" / "performance.md"
+DOCS = Path(__file__).parent.parent.parent / "docs"
+PERFORMANCE = DOCS / "performance.md"
+SECURITY = DOCS / "security.md"
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -34,13 +36,13 @@ def first_line(*command: str) -> str:
     return (done.stdout or done.stderr).strip().partition("\n")[0]
 
 
-def write(name: str, text: str) -> None:
+def write(name: str, text: str, path: Path = PERFORMANCE) -> None:
     """Replaces what stands between the marks `name` in the document, and prints it."""
     print(text)
     marked = re.compile(rf"(<!-- {name} -->\n).*?(<!-- end of {name} -->)", re.DOTALL)
-    document = DOCUMENT.read_text()
-    assert marked.search(document), f"{DOCUMENT} has no marks {name!r}"
-    DOCUMENT.write_text(marked.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", document))
+    document = path.read_text()
+    assert marked.search(document), f"{path} has no marks {name!r}"
+    path.write_text(marked.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", document))
 
 
 def _processor() -> str:

@@ -94,6 +94,7 @@ async def test_who_is_not_signed_in_is_told_so(browser: Browser) -> None:
     assert (answer.code, body(answer)["code"]) == (401, "unauthenticated")
 
 
+@pytest.mark.covers("END-8")
 async def test_every_waiting_poll_of_an_ended_session_is_answered(ann: Browser, services: Services) -> None:
     polls = [poll(ann), poll(ann)]
     await held(services, 2)
@@ -144,6 +145,7 @@ async def test_a_new_token_answers_the_poll_at_once(ann: Browser, services: Serv
         assert (await waiting).code == 200
 
 
+@pytest.mark.covers("AV-6")
 async def test_a_third_poll_of_a_session_displaces_the_oldest(ann: Browser, services: Services) -> None:
     oldest = poll(ann)
     await held(services)
@@ -158,6 +160,7 @@ async def test_a_third_poll_of_a_session_displaces_the_oldest(ann: Browser, serv
     assert [answer.code for answer in await asyncio.gather(*others)] == [200, 200]
 
 
+@pytest.mark.covers("AV-6")
 async def test_an_eleventh_poll_of_a_user_displaces_the_oldest(
     ann: Browser, base_url: str, services: Services
 ) -> None:
@@ -176,6 +179,7 @@ async def test_an_eleventh_poll_of_a_user_displaces_the_oldest(
 
 
 @pytest.mark.parametrize("settings", [{"poll_max_per_process": 1}], indirect=True)
+@pytest.mark.covers("AV-6")
 async def test_beyond_what_the_process_may_hold_polls_are_sent_away(ann: Browser, services: Services) -> None:
     waiting = poll(ann)
     await held(services)
@@ -188,6 +192,7 @@ async def test_beyond_what_the_process_may_hold_polls_are_sent_away(ann: Browser
     assert (await poll(ann, wait=0)).code == 200
 
 
+@pytest.mark.covers("AV-7")
 async def test_a_client_that_leaves_frees_its_place_at_once_and_is_logged_as_499(
     ann: Browser, services: Services, http_port: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -204,6 +209,7 @@ async def test_a_client_that_leaves_frees_its_place_at_once_and_is_logged_as_499
             await asyncio.sleep(0.005)
 
 
+@pytest.mark.covers("AV-9")
 async def test_a_stopping_server_answers_all_polls_at_once(
     ann: Browser, services: Services, app: Any
 ) -> None:
@@ -219,6 +225,7 @@ async def test_a_stopping_server_answers_all_polls_at_once(
     assert (await poll(ann)).code == 200
 
 
+@pytest.mark.covers("TMO-7")
 async def test_a_poll_counts_as_seen_but_not_as_active(
     ann: Browser, services: Services, sessions: Any
 ) -> None:
@@ -247,6 +254,7 @@ async def test_a_poll_that_only_watches_leaves_the_session_as_it_is(
 @pytest.mark.parametrize(
     "settings", [{"session_idle_timeout": 3, "session_absolute_timeout": 7}], indirect=True
 )
+@pytest.mark.covers("TMO-5", "TMO-6")
 async def test_polls_keep_a_session_alive_until_its_absolute_end(ann: Browser, sessions: Any) -> None:
     began = time.monotonic()
     answer = await poll(ann)
@@ -257,6 +265,7 @@ async def test_polls_keep_a_session_alive_until_its_absolute_end(ann: Browser, s
 
 
 @pytest.mark.parametrize("settings", [{"session_idle_timeout": 3}], indirect=True)
+@pytest.mark.covers("TMO-6")
 async def test_without_being_kept_alive_a_session_ends_and_its_poll_says_so(ann: Browser) -> None:
     began = time.monotonic()
     answer = await poll(ann, touch=0)
