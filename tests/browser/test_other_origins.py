@@ -108,6 +108,26 @@ def test_a_page_of_another_origin_signs_in_reads_and_signs_out(
         expect(state).to_have_text(NOBODY)
 
 
+def test_a_page_of_another_origin_hears_of_news_and_of_the_end_of_its_session(
+    chromium: Browser, database: list[str]
+) -> None:
+    with two_origins(database) as origin, chromium.new_context() as context:
+        page = context.new_page()
+        page.goto(origin)
+        with page.expect_request("**/api/events"):
+            sign_in(page)
+        site = str(page.evaluate("api.defaults.baseURL"))
+        account = json.dumps({"email": ANN, "password": PASSWORD}).encode()
+        kind = {"Content-Type": "application/json", "User-Agent": "curl/8"}
+        with urlopen(Request(f"{site}/api/session", account, kind)) as made:
+            cookie = made.headers["Set-Cookie"].partition(";")[0]
+        expect(page.get_by_role("list", name="News")).to_contain_text("signed_in")
+
+        with urlopen(Request(f"{site}/api/sessions", headers={"Cookie": cookie}, method="DELETE")):
+            pass
+        expect(page.get_by_role("status")).to_have_text(NOBODY)
+
+
 def test_the_example_in_the_docs_works_in_a_page(chromium: Browser, database: list[str]) -> None:
     with two_origins(database) as origin, chromium.new_context() as context:
         page = context.new_page()

@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.client import HTTPConnection
@@ -55,16 +55,16 @@ class ProxyHandler(BaseHTTPRequestHandler):
         super().__init__(*args)
 
     def forward(self) -> None:
-        connection = HTTPConnection(self.host)
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        connection.request(self.command, self.path, body or None, dict(self.headers))
-        answer = connection.getresponse()
-        self.send_response_only(answer.status)
-        for name, value in answer.getheaders():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(answer.read())
-        connection.close()
+        with closing(HTTPConnection(self.host)) as connection:
+            connection.request(self.command, self.path, body or None, dict(self.headers))
+            answer = connection.getresponse()
+            self.send_response_only(answer.status)
+            for name, value in answer.getheaders():
+                self.send_header(name, value)
+            with suppress(OSError):  # the browser has left, with a long-poll under way
+                self.end_headers()
+                self.wfile.write(answer.read())
 
     do_GET = do_POST = do_DELETE = do_OPTIONS = forward  # noqa: N815 - the library's names
 

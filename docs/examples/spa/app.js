@@ -12,6 +12,35 @@ const state = document.getElementById("state");
 async function look() {
   const { data } = await api.get("/api/session");
   state.textContent = data.authenticated ? `Signed in as ${data.user.email}` : "Nobody is signed in";
+  if (data.authenticated) listen();
+}
+
+const pause = (seconds) => new Promise((resolve) => setTimeout(resolve, seconds * 1000));
+let isListening = false;
+
+// Holds a long-poll while somebody is signed in: it keeps the session alive, brings news, and learns of its end.
+async function listen() {
+  if (isListening) return;
+  isListening = true;
+  let after;
+  while (isListening) {
+    try {
+      const { data, headers } = await api.get("/api/events", { params: { after } });
+      after = data.cursor;
+      for (const event of data.events) show(event);
+      await pause(headers["retry-after"] ?? 0);
+    } catch (error) {
+      if (error.response?.status === 401) isListening = false;
+      else await pause(error.response?.headers["retry-after"] ?? 5);  // the network, or too many polls
+    }
+  }
+  await look();
+}
+
+function show({ type, at }) {
+  const item = document.createElement("li");
+  item.textContent = `${new Date(at).toLocaleTimeString()}: ${type}`;
+  document.getElementById("news").append(item);
 }
 
 // Does the work of a button or form; what the site refuses is told in its own words.
