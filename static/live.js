@@ -137,7 +137,7 @@ async function tick() {
   const shown = document.getElementById("live-left");
   if (shown) {
     shown.hidden = false;
-    shown.textContent = hasEnded ? "This session has ended." : `${duration(left)} left if nothing happens.`;
+    shown.textContent = hasEnded ? "This session has ended." : `${duration(left)} left.`;
   }
   if (hasEnded || left > warnSeconds || isChecking) return;
   if (left <= 0 || !(warning.open || wasDismissed)) {

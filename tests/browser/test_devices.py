@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.pictures import picture
 from tests.browser.test_story import ANN, sign_in, sign_up
 from tests.client import PASSWORD
 from tests.site import Site
@@ -25,12 +27,13 @@ def phone(chromium: Browser, site: Site) -> Iterator[Page]:
     context.close()
 
 
-def test_another_device_is_signed_out_by_keyboard(page: Page, phone: Page) -> None:
+def test_another_device_is_signed_out_by_keyboard(page: Page, phone: Page, tmp_path: Path) -> None:
     sign_up(page)
     phone.goto("/login")
     sign_in(phone)
     page.get_by_role("link", name="Where you’re signed in").click()
     expect(page.get_by_role("heading", name="Firefox on Linux")).to_be_visible()
+    picture(page, "sessions", tmp_path)
 
     page.get_by_role("button", name=re.compile("^Sign out Firefox on Linux, signed in ")).focus()
     page.keyboard.press("Enter")

@@ -1,19 +1,18 @@
 """The whole story in a real browser: sign-up, account, sign-out, sign-in with the way back."""
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from tests.browser.pictures import picture
 from tests.client import PASSWORD
 from tests.site import Site
 
 pytestmark = pytest.mark.browser
 
 ANN = "ann@example.com"
-SCREENSHOT = Path(__file__).parent.parent.parent / "docs" / "images" / "account.png"
 
 
 def sign_up(page: Page) -> None:
@@ -39,7 +38,7 @@ def test_a_person_signs_up_looks_around_signs_out_and_comes_back(page: Page, tmp
     expect(page).to_have_url(re.compile("/account$"))
     expect(page.get_by_role("heading", name="Your account")).to_be_visible()
     expect(page.get_by_role("main").get_by_text(ANN)).to_be_visible()
-    page.screenshot(path=SCREENSHOT if "UPDATE_SCREENSHOTS" in os.environ else tmp_path / "account.png")
+    picture(page, "account", tmp_path)
 
     page.get_by_role("main").get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("navigation").get_by_role("link", name="Sign in")).to_be_visible()
