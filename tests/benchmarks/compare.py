@@ -27,7 +27,7 @@ from tests.benchmarks.peers import Peer
 SESSIONS = 1000
 CONNECTIONS = (1, 32, 128)
 ROUNDS = 2
-SECONDS = 5
+SECONDS = 3
 WARM_UP_SECONDS = 1
 COUNTED = ("find", "insert", "update", "delete", "findAndModify")
 
