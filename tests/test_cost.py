@@ -1,11 +1,14 @@
 """What a request costs in the database, exactly. A figure that grows here is a site that gets slower."""
 
 import asyncio
+import gc
 import re
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 
+from handlers.base import BaseHandler
 from server.services import Services
 from tests.client import Browser
 
@@ -31,6 +34,15 @@ class Cost:
         figures = self._services.metrics.exposition().decode()
         found = re.findall(r'database_commands_total{command="(\w+)"} (\S+)', figures)
         return Counter({name: int(float(count)) for name, count in found})
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Memory is freed only where nothing refers to it any more, at once."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture
@@ -70,6 +82,19 @@ async def test_requests_that_come_together_share_their_finds(browser: Browser, c
     spent = cost.take()
     assert set(spent) == {"find"}
     assert spent["find"] <= 64 * 0.25
+
+
+@pytest.mark.usefixtures("no_collector")
+@pytest.mark.parametrize("path", ["/api/session", "/api/sessions"])
+async def test_an_answered_call_leaves_nothing_to_the_garbage_collector(browser: Browser, path: str) -> None:
+    await browser.sign_up("ann@example.com")
+    gc.collect()
+
+    for _ in range(5):
+        await browser.get(path)
+
+    left = [thing for thing in gc.get_objects() if issubclass(type(thing), BaseHandler)]
+    assert len(left) <= 1  # the last one may still be on its way out
 
 
 async def test_signing_out_costs_one_write(browser: Browser, cost: Cost) -> None:

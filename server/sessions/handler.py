@@ -4,6 +4,7 @@ import asyncio
 import logging
 import re
 import sys
+import weakref
 from contextlib import suppress
 from typing import Any
 
@@ -65,7 +66,12 @@ class SessionHandler(RequestHandler):
     async def prepare(self) -> None:
         if self.uses_session and self.request.method != "OPTIONS":
             sessions: Sessions = self.settings["sessions"]
-            self._session = await sessions.load(self.request.headers.get_list("Cookie"), self.client)
+            # A session that held its handler would leave both to the garbage collector, every time.
+            myself = weakref.proxy(self)
+            self._session = await sessions.load(
+                self.request.headers.get_list("Cookie"),
+                lambda: myself.client(),  # noqa: PLW0108 - the method itself would hold the handler
+            )
 
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> "asyncio.Future[None]":
         """Commits the session, then sends the answer: a redirect's target reads what was written here."""
