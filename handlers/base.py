@@ -4,7 +4,7 @@ import logging
 import secrets
 from dataclasses import replace
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from tornado.web import HTTPError, RequestHandler
 
@@ -37,6 +37,13 @@ class BaseHandler(SiteHandler, SessionHandler):
     is_page = True
     _error: BaseException | None = None
     _retry_seconds = RETRY_SECONDS
+    _methods: ClassVar[list[str]]
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls._methods = [
+            method for method in METHODS if _implements(cls, "get" if method == "HEAD" else method.lower())
+        ]
 
     @cached_property
     def request_id(self) -> str:
@@ -54,7 +61,7 @@ class BaseHandler(SiteHandler, SessionHandler):
     def get_current_user(self) -> dict[str, str] | None:
         """The profile that sign-in put into the session: {"id", "email"}, or None. Tornado's
         `@authenticated` asks here."""
-        profile = self.session.get("user") if self.has_session else None
+        profile = self.session.peek("user") if self.has_session else None
         return dict(profile) if profile else None
 
     def client(self) -> Client:
@@ -124,11 +131,7 @@ class BaseHandler(SiteHandler, SessionHandler):
 
     def allowed_methods(self) -> list[str]:
         """The methods this handler has code for. HEAD goes with GET."""
-        return [
-            method
-            for method in METHODS
-            if _implements(type(self), "get" if method == "HEAD" else method.lower())
-        ]
+        return self._methods
 
     def head(self, *args: str, **kwargs: str) -> Any:
         return self.get(*args, **kwargs)
@@ -182,6 +185,10 @@ class BaseHandler(SiteHandler, SessionHandler):
 
     def compute_etag(self) -> None:
         """None: pages are personal and never kept by a cache."""
+
+    def check_etag_header(self) -> bool:
+        """False: without a tag of ours there is nothing to compare the browser's with."""
+        return False
 
     @property
     def nonce_cookie(self) -> str:

@@ -36,7 +36,10 @@ from settings import VERSION, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
+# What programs ask for all the time comes first: Tornado tries one pattern after the other.
 ROUTES: list[tuple[str, type[RequestHandler]]] = [
+    (r"/api/session", SessionApiHandler),
+    (r"/api/events", EventsApiHandler),
     (r"/", HomeHandler),
     (r"/signup", SignupHandler),
     (r"/login", LoginHandler),
@@ -49,10 +52,8 @@ ROUTES: list[tuple[str, type[RequestHandler]]] = [
     (r"/account/password", AccountPasswordHandler),
     (r"/account/delete", AccountDeletionHandler),
     (r"/account/deleted", AccountDeletedHandler),
-    (r"/api/session", SessionApiHandler),
     (r"/api/sessions", SessionsApiHandler),
     (r"/api/sessions/([0-9a-f]{16})", SessionsItemApiHandler),
-    (r"/api/events", EventsApiHandler),
     (r"/api/users", UsersApiHandler),
     (r"/api/openapi\.json", OpenApiHandler),
     (r"/api(?:/.*)?", ApiNotFoundHandler),

@@ -56,4 +56,4 @@ class CsrfTokens:
 
 
 def _token(key: str, binding: bytes) -> str:
-    return hmac.new(key.encode(), binding, hashlib.sha256).hexdigest()
+    return hmac.digest(key.encode(), binding, "sha256").hex()

@@ -29,6 +29,9 @@ def configure_logs(level: str, log_format: str) -> None:
 def log_request(handler: RequestHandler) -> None:
     """One line a request, without its query, which may hold secrets. Health checks only at level debug."""
     request, status = handler.request, handler.get_status()
+    level = logging.DEBUG if request.path in {"/healthz", "/readyz"} else logging.INFO
+    if not access.isEnabledFor(level):
+        return
     fields: dict[str, Any] = {
         "method": request.method,
         "path": request.path,
@@ -37,8 +40,7 @@ def log_request(handler: RequestHandler) -> None:
         "ip": request.remote_ip,
         "request_id": getattr(handler, "request_id", ""),
     }
-    quiet = request.path in {"/healthz", "/readyz"}
-    access.log(logging.DEBUG if quiet else logging.INFO, " ".join(map(str, fields.values())), extra=fields)
+    access.log(level, " ".join(map(str, fields.values())), extra=fields)
 
 
 class _TextFormatter(logging.Formatter):

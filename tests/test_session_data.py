@@ -38,6 +38,13 @@ def test_a_change_inside_a_value_counts(data: SessionData) -> None:
     assert set(data.changes().set_keys) == {"cart", "address"}
 
 
+def test_a_value_that_was_only_peeked_at_is_not_watched(data: SessionData) -> None:
+    data.peek("cart").append("pear")
+
+    assert data.peek("nothing") is None
+    assert not data.changes()
+
+
 def test_assigning_what_is_there_already_is_no_change(data: SessionData) -> None:
     data["name"] = "Ann"
     data["cart"] = ["apple"]

@@ -1,7 +1,7 @@
 """ApiHandler: JSON in, JSON out, errors as problem+json (RFC 9457), CORS for trusted origins."""
 
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 from http.client import responses
 from typing import Any, NoReturn
 
@@ -133,10 +133,10 @@ class ApiHandler(BaseHandler):
 
 
 def utc(moment: datetime | None) -> str | None:
-    """ISO 8601 in UTC with milliseconds, or None."""
+    """An aware time in UTC as ISO 8601 with milliseconds, or None."""
     if moment is None:
         return None
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return moment.replace(tzinfo=None).isoformat(timespec="milliseconds") + "Z"
 
 
 def _detail(status: int, error: BaseException | None) -> str:

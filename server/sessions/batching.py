@@ -68,10 +68,12 @@ class Lookups(Generic[K, V]):
         waiting = [waiter for waiter in self._waiting if not waiter.result.done()]
         batch: list[_Waiter[K, V]] = []
         keys: set[K] = set()
-        while waiting and (not batch or len(keys | set(waiting[0].keys)) <= MAX_BATCH):
-            keys.update(waiting[0].keys)
-            batch.append(waiting.pop(0))
-        self._waiting = waiting
+        for waiter in waiting:
+            if batch and len(keys) + len(waiter.keys) > MAX_BATCH:
+                break
+            keys.update(waiter.keys)
+            batch.append(waiter)
+        self._waiting = waiting[len(batch) :]
         return batch
 
     async def _serve(self, batch: list[_Waiter[K, V]]) -> None:

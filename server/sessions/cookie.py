@@ -88,8 +88,7 @@ class SessionCookie:
         Tornado's own parser keeps one of several cookies with the same name, and not always the good one;
         this tries each of the first few. Anything odd is no token, never an error.
         """
-        tokens = (self._verify(value) for value in self._values(headers))
-        return [token for token in tokens if token]
+        return [token for value in self._values(headers) if (token := self._verify(value))]
 
     def set_line(self, token: str, max_age: int | None) -> str:
         """The `Set-Cookie` line for the token. `max_age` is in seconds; None ends with the browser."""
@@ -102,8 +101,12 @@ class SessionCookie:
         return f"{self.name}=; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT{self._attributes}"
 
     def _values(self, headers: Iterable[str]) -> list[str]:
-        pairs = (pair.strip().partition("=") for header in headers for pair in header.split(";"))
-        values = [value.strip().strip('"') for name, _, value in pairs if name.strip() == self.name]
+        values = []
+        for header in headers:
+            for pair in header.split(";"):
+                name, _, value = pair.partition("=")
+                if name.strip() == self.name:
+                    values.append(value.strip().strip('"'))
         return values[:MAX_COOKIES_TRIED]
 
     def _verify(self, value: str) -> PresentedToken | None:

@@ -24,6 +24,9 @@ class Changes:
         return bool(self.set_keys or self.unset_keys)
 
 
+_NO_CHANGES = Changes({}, (), {})
+
+
 class SessionData(MutableMapping[str, Any]):
     """A mapping that knows which top-level keys differ from what is stored.
 
@@ -60,13 +63,20 @@ class SessionData(MutableMapping[str, Any]):
     def __len__(self) -> int:
         return len(self._values)
 
+    def peek(self, key: str) -> Any:
+        """The value, or None, for reading only: a change inside it is not noticed. Cheaper than `data[key]`,
+        which watches dicts and lists."""
+        return self._values.get(key)
+
     def changes(self) -> Changes:
         """What to write. Raises `UnstorableValue`, naming the key, for a value the store cannot keep.
 
         A value has at most 64 KiB, and a session at most 100 keys.
         """
+        if not self._originals:
+            return _NO_CHANGES
         now = {key: self._encoded(key) for key in self._originals}
-        if now and len(self._values) > MAX_KEYS:
+        if len(self._values) > MAX_KEYS:
             raise UnstorableValue(f"the session has {len(self._values)} keys, more than {MAX_KEYS}")
         changed = [key for key, original in self._originals.items() if now[key] != original]
         for key in changed:

@@ -86,7 +86,7 @@ class SessionRecord:
     def is_touch_due(self, interval: float) -> bool:
         """Whether the idle timeout should be moved on: not again before `interval` seconds, or a tenth of the
         timeout, have passed."""
-        return self.now - self.seen_at >= timedelta(seconds=min(interval, self.lifetime.idle / 10))
+        return (self.now - self.seen_at).total_seconds() >= min(interval, self.lifetime.idle / 10)
 
 
 @dataclass(frozen=True, slots=True)
