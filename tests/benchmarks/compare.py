@@ -72,6 +72,7 @@ def main() -> int:
             stack.enter_context(server)
             for server in (
                 peers.latchkey(uri, folder, SESSIONS),
+                peers.latchkey(uri, folder, SESSIONS, "--processes", "2", name="Latchkey, two processes"),
                 peers.express(uri, folder, SESSIONS, 0),
                 peers.express(uri, folder, SESSIONS, peers.TOUCH_AFTER),
                 peers.starsessions(redis_url, folder, SESSIONS),
@@ -136,7 +137,7 @@ def text_of(measured: dict[tuple[str, int], list[Measured]], versions: list[str]
         "database CPU µs", "database operations",
     ]  # fmt: skip
     rows = [
-        row_of(name, connections, runs, measured["Latchkey", connections])
+        row_of(name, connections, runs, measured[peers.OURS, connections])
         for (name, connections), runs in measured.items()
     ]
     how = f"{SESSIONS} sessions, {ROUNDS} rounds of {SECONDS} s in turn; CPU and operations are per request."
@@ -149,7 +150,7 @@ def row_of(name: str, connections: int, runs: list[Measured], ours: list[Measure
         str(connections),
         name,
         " / ".join(f"{run.result.rate:.0f}" for run in runs),
-        f"{ratio:.2f}x" if name != "Latchkey" else "",
+        f"{ratio:.2f}x" if name != peers.OURS else "",
         f"{fmean(run.result.p50 for run in runs):.1f}",
         f"{fmean(run.result.p99 for run in runs):.1f}",
         f"{fmean(run.server_cpu for run in runs):.0f}",

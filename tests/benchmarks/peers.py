@@ -20,6 +20,7 @@ from settings import Settings
 from tests.site import running
 
 HERE = Path(__file__).parent
+OURS = "Latchkey"
 SECRET = "a-secret-for-benchmarks-of-forty-characters"
 TOUCH_AFTER = 60
 PARALLEL_SIGN_INS = 50
@@ -37,13 +38,13 @@ class Peer:
 
 
 @contextmanager
-def latchkey(uri: str, folder: Path, sessions: int, *arguments: str) -> Iterator[Peer]:
+def latchkey(uri: str, folder: Path, sessions: int, *arguments: str, name: str = OURS) -> Iterator[Peer]:
     """This site through `python run.py`, without the access log, which none of the others writes."""
     settings = Settings(mongodb_uri=uri, cookie_secrets=(SECRET,), data_dir=folder)
     lines = asyncio.run(sign_in_many(settings, sessions))
     environment = {"COOKIE_SECRETS": SECRET, "MONGODB_URI": uri, "LOG_LEVEL": "warning"}
     with running("--data-dir", str(folder), *arguments, environment=environment) as site:
-        yield Peer("Latchkey", site.url, site.process.pid, _kept(folder / "latchkey.cookies", lines))
+        yield Peer(name, site.url, site.process.pid, _kept(folder / f"{name}.cookies", lines))
 
 
 @contextmanager
