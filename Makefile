@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 CLIENTS := tests/clients/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types promises check bench clean
+.PHONY: help run test lint types promises check bench fuzz clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -34,6 +34,9 @@ bench: $(VENV)/for-benchmarks  ## measures the site against its peers, for docs/
 	$(BIN)/python -m tests.benchmarks.growth
 	$(BIN)/python -m tests.benchmarks.sign_ins
 	$(BIN)/python -m tests.benchmarks.live
+
+fuzz: $(VENV)/for-benchmarks  ## strange input to every parser and to a running site, for docs/security.md
+	$(BIN)/python -m tests.fuzz.guided
 	$(BIN)/python -m tests.benchmarks.fuzz
 
 clean:  ## removes the environment and the caches; the data in .data stays

@@ -49,8 +49,8 @@ class TrustedProxies:
         if not _is_address(address):
             return False
         ip = ip_address(address)
-        mapped = getattr(ip, "ipv4_mapped", None)
-        return any((mapped or ip) in network for network in self._networks)
+        mapped = getattr(ip, "ipv4_mapped", None) or ip
+        return any(mapped in network or ip in network for network in self._networks)
 
     def _warn(self, header: str, peer: str) -> None:
         if not self._has_warned:
