@@ -116,13 +116,7 @@ async def _answer(
     """Answers requests until told to stop, and then lets those under way end."""
     _limit_forms()
     app = make_app(settings, services)
-    server = HTTPServer(
-        app,
-        max_body_size=MAX_BODY_BYTES,
-        max_header_size=MAX_HEADER_BYTES,
-        body_timeout=BODY_SECONDS,
-        idle_connection_timeout=IDLE_CONNECTION_SECONDS,
-    )
+    server = make_server(app)
     # What is in memory by now stays for good. Searching it for garbage again and again would stop every
     # request for milliseconds. And with Python's 700 new objects between two searches, a busy server does
     # little but search the requests under way, which are no garbage.
@@ -133,6 +127,20 @@ async def _answer(
     _announce(url(settings.host, listening), *further_lines)
     await stop.wait()
     await _drain(server, app, settings.drain_timeout)
+
+
+def make_server(
+    app: Application, body_seconds: float = BODY_SECONDS, idle_seconds: float = IDLE_CONNECTION_SECONDS
+) -> HTTPServer:
+    """A server for the site, with limits on what a client may send, and on how long it may take for a body,
+    and for headers after it connected or was answered last: slow ones would hold connections for ever."""
+    return HTTPServer(
+        app,
+        max_body_size=MAX_BODY_BYTES,
+        max_header_size=MAX_HEADER_BYTES,
+        body_timeout=body_seconds,
+        idle_connection_timeout=idle_seconds,
+    )
 
 
 def _limit_forms() -> None:

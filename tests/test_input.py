@@ -1,13 +1,19 @@
 """Hostile input is refused, and the site lives on. Raw bytes go to a site that runs as in production."""
 
+import asyncio
 import json
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from time import perf_counter
 from urllib.parse import quote
 
 import pytest
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application
 
+from server.main import make_server
 from server.services import Services
 from tests.client import PASSWORD, Browser
 from tests.site import Site, running
@@ -123,6 +129,53 @@ def test_a_body_in_tiny_pieces_stops_nobody_else(site: Site) -> None:
         began = perf_counter()
         assert send(site, "GET /healthz HTTP/1.1") == 200
         assert perf_counter() - began < 5
+
+
+@pytest.mark.gen_test
+@pytest.mark.covers("AV-5")
+@pytest.mark.parametrize(
+    "beginning",
+    [b"", b"GET / HT", b"GET / HTTP/1.1\r\nX-Slow: ", b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET"],
+    ids=["nothing", "first line", "headers", "second request"],
+)
+async def test_slow_headers_are_cut(app: Application, beginning: bytes) -> None:
+    assert 0.5 <= await seconds_until_closed(make_server(app, idle_seconds=0.5), beginning) < 3
+
+
+@pytest.mark.gen_test
+@pytest.mark.covers("AV-5")
+@pytest.mark.parametrize("length", ["Content-Length: 5000", "Transfer-Encoding: chunked"])
+async def test_a_slow_body_is_cut(app: Application, length: str) -> None:
+    head = f"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\n{FORM}\r\n{length}\r\n\r\n"
+    body = b"1388\r\n" if "chunked" in length else b""
+
+    assert 0.5 <= await seconds_until_closed(make_server(app, body_seconds=0.5), head.encode() + body) < 3
+
+
+@pytest.mark.covers("AV-5")
+def test_the_site_gives_bodies_10_seconds_and_headers_75(app: Application) -> None:
+    limits = make_server(app).conn_params
+
+    assert (limits.body_timeout, limits.header_timeout) == (10, 75)
+
+
+async def seconds_until_closed(server: HTTPServer, beginning: bytes) -> float:
+    """How long the server listens to a client that goes on a byte at a time and never gets to the end."""
+    (listening,) = bind_sockets(0, "127.0.0.1")
+    server.add_socket(listening)
+    reader, writer = await asyncio.open_connection(*listening.getsockname())
+    writer.write(beginning)
+    closed = asyncio.ensure_future(reader.read())
+    began = perf_counter()
+    with suppress(ConnectionError):
+        while not (await asyncio.wait([closed], timeout=0.1))[0] and perf_counter() - began < 5:
+            writer.write(b"a" if beginning else b"")
+        await closed
+    took = perf_counter() - began
+    writer.close()
+    server.stop()
+    await server.close_all_connections()
+    return took
 
 
 @pytest.mark.covers("RED-4", "RED-9")
