@@ -20,4 +20,5 @@ class AccountHandler(PageHandler):
             persistent=session.lifetime.persistent,
             device=session.client.label,
             ip=session.client.ip,
+            failed=self.services.access.failed_before(session),
         )

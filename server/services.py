@@ -11,6 +11,7 @@ from server.accounts import (
     Blocklist,
     DeviceCookie,
     Endings,
+    Failures,
     Guard,
     Limits,
     Passwords,
@@ -81,11 +82,13 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         users = Users(database["users"], deadline)
         secrets = settings.cookie_secrets or (development_secret(settings.data_dir),)
         throttle = Throttle(database["throttle"], deadline, secrets)
+        failures = Failures(database["failures"], deadline, secrets)
         mailboxes = Mailboxes(database["mailboxes"], deadline)
         try:
             await store.create_indexes()
             await users.create_indexes()
             await throttle.create_indexes()
+            await failures.create_indexes()
             endings = await stack.enter_async_context(
                 Endings(users, store, patience=deadline, forget=mailboxes.remove)
             )
@@ -103,7 +106,7 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         blocklist = Blocklist((SITE_NAME, *settings.hosts))
         accounts = Accounts(users, passwords, blocklist, settings.password_min_length)
         access = Access(
-            accounts, users, store, endings,
+            accounts, users, store, endings, failures,
             max_sessions=settings.session_max_per_user, confirmation_seconds=settings.reauth_window,
         )  # fmt: skip
         live = await stack.enter_async_context(
@@ -121,7 +124,7 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
             sessions,
             accounts,
             access,
-            Guard(accounts, throttle, _limits(settings)),
+            Guard(accounts, throttle, failures, _limits(settings)),
             DeviceCookie(secrets),
             CsrfTokens(secrets),
             live,

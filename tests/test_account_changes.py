@@ -189,6 +189,7 @@ async def test_a_deleted_account_is_gone_with_all_its_sessions(
 ) -> None:
     await browser.sign_up(ANN)
     await other_browser.sign_in(ANN)
+    await Browser(browser.base_url).sign_in(ANN, "not the password at all")
 
     page = await browser.get("/account/delete")
     answer = await delete(browser)
@@ -200,6 +201,7 @@ async def test_a_deleted_account_is_gone_with_all_its_sessions(
     assert not await other_browser.is_signed_in()
     assert await sessions.count_documents(LIVE) == 0
     assert await services.database["users"].count_documents({}) == 0
+    assert await services.database["failures"].count_documents({}) == 0
     assert (await other_browser.sign_in(ANN)).code == 401
     assert (await other_browser.sign_up(ANN)).code == 303
 

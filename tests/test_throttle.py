@@ -350,3 +350,73 @@ async def test_passwords_typed_again_count_like_those_at_sign_in(browser: Browse
     assert (confirmed, changed, last.code) == ([401] * 3, [422, 422, 429], 429)
     assert int(last.headers["Retry-After"]) > 0
     assert "Wait a minute" in last.body.decode()
+
+
+@pytest.mark.covers("THR-18")
+async def test_the_account_page_tells_of_wrong_passwords_since_the_sign_in_before(
+    browser: Browser, other_browser: Browser
+) -> None:
+    await browser.sign_up(ANN)
+    await guess_often(other_browser, 2)
+    await other_browser.sign_in("ANN@example.com", WRONG)
+    before = await browser.get("/account")
+
+    await browser.sign_in(ANN)
+    told = (await browser.get("/account")).body.decode()
+    await browser.submit("/confirm", {"password": PASSWORD})
+    still_told = (await browser.get("/account")).body.decode()
+    await browser.sign_in(ANN)
+    later = await browser.get("/account")
+
+    assert "wrong password" not in before.body.decode()
+    assert f'3 wrong passwords<small>The last on <time datetime="{datetime.now(UTC):%Y-%m-%dT}' in told
+    assert "3 wrong passwords" in still_told
+    assert "wrong password" not in later.body.decode()
+
+
+@pytest.mark.covers("THR-18")
+async def test_wrong_passwords_are_told_wherever_they_were_typed_and_to_the_owner_only(
+    browser: Browser, other_browser: Browser
+) -> None:
+    await other_browser.sign_up(BOB)
+    await browser.sign_up(ANN)
+    await browser.submit("/confirm", {"password": WRONG})
+    await other_browser.sign_in(BOB)
+    await browser.call("POST", "/api/session", {"email": ANN, "password": PASSWORD})
+
+    assert "1 wrong password<" in (await browser.get("/account")).body.decode()
+    assert "wrong password" not in (await other_browser.get("/account")).body.decode()
+
+
+@pytest.mark.covers("THR-18")
+async def test_what_was_refused_unread_or_tried_before_there_was_an_account_is_not_told(
+    browser: Browser, other_browser: Browser, counters: Any
+) -> None:
+    await guess_often(other_browser, 2)
+    await browser.sign_up(ANN)
+    signed_up = await browser.get("/account")
+
+    assert await guess_often(other_browser, 7) == [401] * 3 + [429] * 4
+    await let_pass(counters, 61)
+    await browser.sign_in(ANN)
+
+    assert "wrong password" not in signed_up.body.decode()
+    assert "3 wrong passwords" in (await browser.get("/account")).body.decode()
+
+
+@pytest.mark.covers("THR-18")
+async def test_failures_are_kept_for_a_month_under_a_keyed_hash_for_unknown_names_too(
+    browser: Browser, services: Services
+) -> None:
+    await make_account(browser)
+    await guess(browser, ANN)
+    await guess(browser, "nobody@example.com")
+
+    kept = services.database["failures"]
+    documents = await kept.find().to_list(None)
+    assert [set(document) for document in documents] == [{"_id", "count", "last_at", "expires_at"}] * 2
+    assert [document["count"] for document in documents] == [1, 1]
+    assert all(len(document["_id"]) == 32 for document in documents)
+    month = timedelta(days=30)
+    assert all(document["expires_at"] - document["last_at"] == month for document in documents)
+    assert (await kept.index_information())["expiry"]["expireAfterSeconds"] == 0

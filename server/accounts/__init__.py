@@ -6,6 +6,7 @@ from server.accounts.blocklist import Blocklist
 from server.accounts.device_cookie import Device, DeviceCookie
 from server.accounts.devices import device_label
 from server.accounts.endings import Endings
+from server.accounts.failures import Failed, Failures
 from server.accounts.guard import Guard, Limits, TooManyAttempts, Visitor
 from server.accounts.passwords import HashQueueFull, Passwords
 from server.accounts.throttle import Throttle
@@ -19,6 +20,8 @@ __all__ = [
     "DeviceCookie",
     "EmailTaken",
     "Endings",
+    "Failed",
+    "Failures",
     "Guard",
     "HashQueueFull",
     "InvalidAccount",

@@ -2,9 +2,11 @@
 
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 from server.accounts.accounts import Accounts
 from server.accounts.endings import Endings
+from server.accounts.failures import Failed, Failures
 from server.accounts.users import User, Users
 from server.audit import record
 from server.sessions import Client, Lifetime, Session, SessionRecord, SessionStore, StoreUnavailable
@@ -12,6 +14,7 @@ from server.sessions import Client, Lifetime, Session, SessionRecord, SessionSto
 MAX_TRIES = 5
 
 _CONFIRMED_AT = "confirmed_at"
+_FAILED = "failed_before"
 
 
 class Access:
@@ -27,6 +30,7 @@ class Access:
         users: Users,
         store: SessionStore,
         endings: Endings,
+        failures: Failures,
         *,
         max_sessions: int,
         confirmation_seconds: float,
@@ -35,18 +39,22 @@ class Access:
         self._users = users
         self._store = store
         self._endings = endings
+        self._failures = failures
         self._max_sessions = max_sessions
         self._confirmation = timedelta(seconds=confirmation_seconds)
 
     async def sign_in(self, session: Session, user: User, lifetime: Lifetime, client: Client) -> bool:
         """Gives the browser a new session of the user's, in place of any it had. The least recently active
-        ones of the account end if there are too many.
+        ones of the account end if there are too many. The session keeps what `failed_before` tells.
 
         False, and nothing changed, if the account has got a new password, was disabled or was deleted since
         `user` was read: whoever signs in with the old password at that moment must not get in.
         """
+        data: dict[str, Any] = {"user": {"id": user.id, "email": user.email}}
+        if failed := await self._failures.take(user.email):
+            data[_FAILED] = {"count": failed.count, "last_at": failed.last_at}
         has_started = await session.start(
-            {"user": {"id": user.id, "email": user.email}},
+            data,
             user_id=user.id,
             epoch=user.epoch,
             lifetime=lifetime,
@@ -57,6 +65,12 @@ class Access:
             with suppress(StoreUnavailable):  # the next sign-in trims them
                 await self._store.trim_user(user.id, self._max_sessions)
         return has_started
+
+    def failed_before(self, session: Session) -> Failed | None:
+        """The wrong passwords at this account between the sign-in before and that of this session, or None.
+        Whoever reads it can tell whether they were their own."""
+        found = session.get(_FAILED)
+        return Failed(found["count"], found["last_at"]) if found else None
 
     def is_confirmed(self, session: Session) -> bool:
         """Whether the password was typed lately, at sign-in or at `confirm`. Nothing else renews it."""
@@ -144,6 +158,7 @@ class Access:
         It is disabled first and removed last: if something fails in between nobody can sign in to it, and the
         rest is done later.
         """
+        await self._failures.take(user.email)
         return await self._end_all_of(user, disabled=True, deleted=True)
 
     async def end_every_session(self) -> None:

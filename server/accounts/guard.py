@@ -9,6 +9,7 @@ from weakref import WeakValueDictionary
 
 from server.accounts.accounts import Accounts, normalise_email
 from server.accounts.device_cookie import Device
+from server.accounts.failures import Failures
 from server.accounts.passwords import HashQueueFull
 from server.accounts.throttle import Answer, Counter, Outcome, Throttle
 from server.accounts.users import User
@@ -54,9 +55,10 @@ class Guard:
     pair only: strangers can lock neither the account nor the address against its owner.
     """
 
-    def __init__(self, accounts: Accounts, throttle: Throttle, limits: Limits) -> None:
+    def __init__(self, accounts: Accounts, throttle: Throttle, failures: Failures, limits: Limits) -> None:
         self._accounts = accounts
         self._throttle = throttle
+        self._failures = failures
         self._limits = limits
         self._queued = 0
         self._lines: WeakValueDictionary[Counter, asyncio.Lock] = WeakValueDictionary()
@@ -92,6 +94,7 @@ class Guard:
         if answer.outcome is not Outcome.GRANTED:
             raise TooManyAttempts(answer.wait)
         user = await self._accounts.create(email, password)
+        await self._failures.take(user.email)  # those before there was an account are nobody's
         record("user_created", user_id=user.id)
         return user
 
@@ -153,7 +156,9 @@ class Guard:
     async def _fail(self, counters: Sequence[Counter], attempt: str, account: str) -> None:
         label = self._throttle.label(account)
         record("authn_login_fail", is_warning=True, account=label)
-        locks = await asyncio.gather(*(self._throttle.failed(counter, attempt) for counter in counters))
+        _, *locks = await asyncio.gather(
+            self._failures.add(account), *(self._throttle.failed(counter, attempt) for counter in counters)
+        )
         for counter, is_locked in zip(counters, locks, strict=True):
             if is_locked:
                 record("authn_login_lock", is_warning=True, reason=counter.kind, account=label)
