@@ -67,7 +67,7 @@ async def test_a_refused_change_changes_nothing(
     assert (await other_browser.sign_in(ANN)).code == 303
 
 
-@pytest.mark.covers("REA-3")
+@pytest.mark.covers("REA-3", "REA-6")
 async def test_password_and_deletion_need_a_password_typed_lately(browser: Browser, sessions: Any) -> None:
     await browser.sign_up(ANN)
     token = (await browser.state())["csrf_token"]

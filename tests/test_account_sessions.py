@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -55,6 +56,8 @@ async def test_everybody_sees_all_own_sessions_and_nobody_elses_this_one_first(
 
     assert [row["current"] for row in rows] == [True, False, False]
     assert page.count("This device") == 1
+    assert page.count("127.0.0.1") == 3
+    assert page.count("<time datetime=") == 5  # this one is in use now
     assert len(re.findall(r"<li>\s*<div class=\"device\">", page)) == 3
     assert page.index("This device") < page.index('/revoke"', page.index('<ul class="sessions">'))
     assert len(await listed(stranger)) == 1
@@ -173,11 +176,14 @@ async def test_the_public_name_of_a_session_opens_nothing(
 ) -> None:
     await browser.sign_up(ANN)
     (document,) = await sessions.find().to_list(None)
-    bodies = [(await browser.get(path)).body.decode() for path in (PAGE, "/api/sessions", "/account")]
+    pages = ("/", PAGE, "/api/sessions", "/api/session", "/account", "/account/password", "/account/delete")
+    answers = [await browser.get(path) for path in pages]
+    shown = [answer.body.decode() + str(list(answer.headers.get_all())) for answer in answers]
     handle = document["handle"]
 
-    for secret in (document["_id"].hex(), browser.cookies["sid"]):
-        assert not any(secret in body for body in bodies)
+    token = b64decode(browser.cookies["sid"].split("|")[4].partition(":")[2]).decode()
+    for secret in (document["_id"].hex(), browser.cookies["sid"], token):
+        assert not any(secret in text for text in shown)
     for value in (handle, handle * 3, document["_id"].hex()):
         line = services.sessions.cookie.set_line(value, None)  # as if the signing key had leaked
         for cookie in (f"sid={value}", line.partition(";")[0]):
@@ -254,10 +260,14 @@ async def test_ten_sign_ins_at_once_leave_no_more_sessions_than_allowed(
 
 
 @pytest.mark.covers("LST-12")
+@pytest.mark.parametrize("settings", [{"trusted_proxies": ("127.0.0.1",)}], indirect=True)
 async def test_a_change_of_address_or_browser_ends_no_session(browser: Browser) -> None:
     await browser.sign_up(ANN)
 
-    assert (await browser.get("/account", {"User-Agent": "another"})).code == 200
+    moved = await browser.get("/account", {"User-Agent": "another", "X-Forwarded-For": "192.0.2.1"})
+
+    assert moved.code == 200
+    assert await browser.is_signed_in()
 
 
 async def test_calls_for_members_say_what_is_missing(browser: Browser, sessions: Any) -> None:

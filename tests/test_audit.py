@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from base64 import b64encode
 from collections.abc import Iterator
 from io import StringIO
@@ -154,6 +155,7 @@ async def test_no_secret_and_no_address_is_written(browser: Browser, log: String
         for form in (hidden, quote(hidden, safe=""), b64encode(hidden.encode()).decode().rstrip("=")):
             assert form not in written
     assert len(written.splitlines()) > 10
+    assert len(set(re.findall(r'account"?[=:] ?"?([0-9a-f]{16})\b', written))) == 2
 
 
 @pytest.mark.covers("LOG-5")
@@ -204,6 +206,8 @@ async def test_the_stack_of_an_error_is_in_the_log_only(
             for word in (b"something internal", b"RuntimeError", b".py", b"ornado/")
             if word in answer.body
         ]
+    assert (await browser.sign_up(ANN)).code == 303
+    assert await browser.is_signed_in()
     assert "sentinel" not in log.getvalue()
     assert "something internal" in log.getvalue()
     assert not any(line.startswith("2026-01-01 INFO forged") for line in log.getvalue().splitlines())

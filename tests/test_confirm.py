@@ -69,14 +69,14 @@ async def test_only_members_can_confirm(browser: Browser) -> None:
 
 
 @pytest.mark.covers("REA-5")
-async def test_visits_do_not_renew_the_confirmation(browser: Browser, sessions: Any) -> None:
+async def test_visits_and_polls_do_not_renew_the_confirmation(browser: Browser, sessions: Any) -> None:
     await browser.sign_up(ANN)
     await confirm(browser)
     old = datetime.now(UTC) - timedelta(minutes=11)
     await sessions.update_many({"user_id": {"$exists": True}}, {"$set": {"data.confirmed_at": old}})
 
-    for path in ("/account", PAGE, "/api/session", "/confirm"):
-        await browser.get(path)
+    for path in ("/account", PAGE, "/api/session", "/confirm", "/api/events?wait=0.1"):
+        assert (await browser.get(path)).code == 200
 
     assert (await browser.get("/account/password")).headers["Location"].startswith("/confirm")
 

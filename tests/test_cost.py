@@ -63,6 +63,7 @@ async def test_a_cookie_with_a_bad_signature_costs_nothing(browser: Browser, cos
     assert cost.take() == {}
 
 
+@pytest.mark.covers("TOK-2")
 @pytest.mark.parametrize("path", ["/api/session", "/account", "/"])
 async def test_a_visit_of_a_member_costs_one_find(browser: Browser, cost: Cost, path: str) -> None:
     await browser.sign_up("ann@example.com")

@@ -145,11 +145,14 @@ async def test_credentials_in_the_address_are_not_looked_at(browser: Browser) ->
 
 
 @pytest.mark.covers("FIX-1", "FIX-2", "FIX-3")
-async def test_signing_in_gives_a_new_token_and_ends_the_session_before(browser: Browser) -> None:
+@pytest.mark.parametrize("signs_up", [False, True])
+async def test_signing_in_or_up_gives_a_new_token_and_ends_the_session_before(
+    browser: Browser, signs_up: bool
+) -> None:
     await browser.sign_up(ANN)
     planted = browser.copy()
 
-    await browser.sign_in(ANN)
+    await (browser.sign_up("bob@example.com") if signs_up else browser.sign_in(ANN))
 
     assert browser.cookies["sid"] != planted.cookies["sid"]
     assert await browser.is_signed_in()
@@ -203,7 +206,7 @@ async def test_nothing_is_done_by_get(browser: Browser) -> None:
     assert await browser.is_signed_in()
 
 
-@pytest.mark.covers("END-3", "CSR-4", "CSR-5", "CSR-7")
+@pytest.mark.covers("CSR-4", "CSR-5", "CSR-7")
 async def test_a_form_without_its_token_changes_nothing(browser: Browser, other_browser: Browser) -> None:
     await browser.sign_up(ANN)
     await other_browser.sign_up("bob@example.com")
@@ -222,8 +225,12 @@ async def test_a_form_made_before_signing_in_is_worthless_afterwards(browser: Br
     await browser.get("/login")
     before = (await browser.state())["csrf_token"]
     await browser.sign_up(ANN)
+    signed_in = (await browser.state())["csrf_token"]
 
     assert (await browser.post("/logout", {"_csrf": before})).code == 403
+    assert (await browser.post("/logout", {"_csrf": signed_in})).code == 303
+    form = {"_csrf": signed_in, "email": ANN, "password": PASSWORD}
+    assert (await browser.post("/login", form)).code == 403
 
 
 @pytest.mark.covers("FIX-8", "CSR-2", "CSR-3")
@@ -325,13 +332,16 @@ async def test_within_the_touch_interval_nothing_is_written(browser: Browser, se
 
 @pytest.mark.covers("CK-6", "CK-7")
 async def test_remember_me_lasts_longer_and_survives_the_browser(browser: Browser, sessions: Any) -> None:
-    await browser.sign_up(ANN)
+    for_now = await browser.sign_up(ANN)
     answer = await browser.sign_in(ANN, remember="1")
 
     (line,) = (line for line in answer.headers.get_list("Set-Cookie") if line.startswith("sid="))
     (document,) = await sessions.find({"user_id": {"$exists": True}}).to_list(None)
-    assert "Max-Age=2592000" in line
+    assert "Max-Age=2592000;" in line
+    assert document["ends_at"] - document["created_at"] == timedelta(seconds=2592000)
     assert document["expires_at"] - document["created_at"] == timedelta(days=7)
+    (line,) = (line for line in for_now.headers.get_list("Set-Cookie") if line.startswith("sid="))
+    assert not re.search("Max-Age|Expires", line)
 
 
 @pytest.mark.covers("INP-11")
@@ -374,9 +384,14 @@ async def test_a_damaged_hash_is_a_failed_sign_in(browser: Browser, services: Se
 async def test_a_disabled_account_cannot_sign_in(browser: Browser, services: Services) -> None:
     await browser.sign_up(ANN)
     await browser.sign_out()
+    wrong = await browser.sign_in(ANN, "another password entirely")
     await services.database["users"].update_one({}, {"$set": {"disabled": True}})
 
-    assert (await browser.sign_in(ANN)).code == 401
+    disabled = await browser.sign_in(ANN)
+
+    assert disabled.code == wrong.code == 401
+    assert "Check your email address and password" in text_of(disabled)
+    assert text_of(disabled) == text_of(wrong)
 
 
 @pytest.mark.parametrize("body", [b"email=%FF", b"email=a&email=b", b"password=%ff%fe", b"_csrf=%ff"])
@@ -461,7 +476,11 @@ async def test_pages_contain_no_inline_code_and_nothing_from_elsewhere(browser: 
     pages = ["/", "/login", "/signup", "/nowhere"]
     bodies = [text_of(await browser.get(page)) for page in pages]
     await browser.sign_up(ANN)
-    bodies.append(text_of(await browser.get("/account")))
+    await browser.submit("/account/sessions/revoke-others", {}, page="/account/sessions")
+    members_pages = ["/", "/account", "/account/sessions", "/account/password", "/account/delete", "/confirm"]
+    bodies += [text_of(await browser.get(page)) for page in members_pages]
+    bodies.append(text_of(await browser.submit("/account/password", {"new_password": "x"})))
+    assert all("</html>" in body for body in bodies)
     for body in bodies:
         assert not re.search(r"<script(?! src=)|<style|\sstyle=|\son\w+=|javascript:", body)
         assert not re.search(r'(?:src|href|action)="(?!/|#)', body)
@@ -555,8 +574,11 @@ async def test_a_form_open_for_a_while_still_works(browser: Browser, services: S
 
 
 @pytest.mark.covers("TMO-13")
-async def test_a_nonce_has_its_time(services: Services) -> None:
+async def test_a_nonce_has_its_time(browser: Browser, services: Services) -> None:
     csrf = services.csrf
+    (line,) = (await browser.get("/login")).headers.get_list("Set-Cookie")
+    assert line.startswith("csrf=")
+    assert "Max-Age=3600;" in line + ";"
     signed = create_signed_value(csrf._keys[0], "csrf", b"n", version=2, clock=lambda: time.time() - 3700)
 
     assert csrf.read_nonce(signed.decode()) is None

@@ -155,7 +155,7 @@ async def test_signing_out_clears_the_cookie_and_what_the_browser_kept(browser: 
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.covers("CSR-1", "CSR-2", "CSR-3", "LST-10")
+@pytest.mark.covers("CSR-1", "CSR-2", "CSR-3", "END-3", "LST-10")
 @pytest.mark.parametrize(("path", "method"), WRITES)
 @pytest.mark.parametrize(
     "headers",
