@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from tornado.httpclient import HTTPResponse
 
+from server.accounts import Failures, HashQueueFull, Throttle
 from server.accounts.guard import network_of
+from server.accounts.throttle import Counter as Count
 from server.app import make_app
 from server.services import Services, open_services
 from settings import Settings
@@ -273,6 +275,44 @@ async def test_of_fifty_guesses_at_once_only_five_are_tried(
     assert len(tried) == 5
 
 
+@pytest.mark.covers("THR-13")
+@pytest.mark.parametrize("settings", [{"throttle_address_failures": 2}], indirect=True)
+async def test_an_attempt_under_way_is_no_failure_yet(
+    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make_account(browser)
+    under_way, go_on = asyncio.Event(), asyncio.Event()
+    authenticate = services.accounts.authenticate
+
+    async def slow_for_ann(email: str, password: str) -> Any:
+        if email == ANN:
+            under_way.set()
+            await go_on.wait()
+        return await authenticate(email, password)
+
+    monkeypatch.setattr(services.accounts, "authenticate", slow_for_ann)
+    right = asyncio.ensure_future(guess(Browser(browser.base_url), password=PASSWORD))
+    await under_way.wait()
+    wrong = await guess(browser, BOB)
+    waits = asyncio.ensure_future(guess(browser, "third@example.com"))
+    go_on.set()
+
+    assert [(await right).code, wrong.code, (await waits).code] == [201, 401, 401]
+
+
+async def test_an_attempt_that_nobody_could_look_at_is_no_failure(
+    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def too_busy(*_: str) -> Any:
+        raise HashQueueFull
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(services.accounts, "authenticate", too_busy)
+        assert await guess_often(browser, 6) == [503] * 6
+
+    assert await guess_often(browser, 6) == [401] * 5 + [429]
+
+
 @pytest.mark.covers("THR-15")
 async def test_another_process_and_a_restart_go_on_counting(browser: Browser, settings: Settings) -> None:
     await guess_often(browser, 5)
@@ -319,7 +359,22 @@ async def test_the_counters_name_neither_address_nor_account_and_clean_themselve
     assert not [text for text in map(str, documents) if "ann" in text or "127.0.0.1" in text]
     assert all(len(found["_id"]) == 32 for found in documents)
     assert all(found["expires_at"] < datetime.now(UTC) + timedelta(hours=1.1) for found in documents)
+    (refused,) = [found for found in documents if found["refusals"]]
+    assert refused["expires_at"] - refused["refused_until"] == timedelta(hours=1)
     assert (await counters.index_information())["expiry"]["expireAfterSeconds"] == 0
+
+
+@pytest.mark.covers("LOG-11")
+def test_names_of_counters_are_keyed(services: Services) -> None:
+    """Who has a copy of the database, or a log, cannot try addresses until one fits."""
+    kept, secrets = services.database["throttle"], ["one secret", "another one"]
+
+    labels = {Throttle(kept, 1, [secret]).label(ANN) for secret in secrets}
+    ids = {Throttle(kept, 1, [secret])._id(Count("account", ANN, 5)) for secret in secrets}
+    ids |= {Failures(kept, 1, [secret])._id(ANN) for secret in secrets}
+
+    assert len(labels) == 2
+    assert len(ids) == 4
 
 
 @pytest.mark.parametrize(

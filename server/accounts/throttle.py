@@ -87,8 +87,8 @@ class Throttle:
         is_refused = document["refused_until"] > document["asked_at"]
         oldest = min((known["at"] for known in document["attempts"]), default=document["asked_at"])
         until = document["refused_until"] if is_refused else oldest + timedelta(seconds=WINDOW_SECONDS)
-        wait = math.ceil((until - document["asked_at"]).total_seconds())
-        return Answer(Outcome.REFUSED if is_refused else Outcome.BUSY, max(1, wait))
+        wait = math.ceil((until - document["asked_at"]).total_seconds())  # at least 1: both are ahead
+        return Answer(Outcome.REFUSED if is_refused else Outcome.BUSY, wait)
 
     async def failed(self, counter: Counter, attempt: str) -> bool:
         """The attempt failed. True if it was one too many: from now on attempts are refused."""
