@@ -189,6 +189,15 @@ async def test_a_known_browser_guesses_no_faster_and_only_at_its_own_accounts(
     assert (await browser.sign_in(ANN)).code == 429
 
 
+@pytest.mark.covers("THR-6")
+async def test_one_known_browser_does_not_lock_another_out(browser: Browser, other_browser: Browser) -> None:
+    await browser.sign_up(ANN)
+    await other_browser.sign_in(ANN)
+
+    assert await guess_often(browser, 6) == [401] * 5 + [429]
+    assert (await other_browser.sign_in(ANN)).code == 303
+
+
 @pytest.mark.covers("THR-4")
 async def test_a_known_browser_is_a_stranger_to_all_other_accounts(browser: Browser) -> None:
     await browser.sign_up(ANN)
@@ -424,7 +433,7 @@ async def test_the_account_page_tells_of_wrong_passwords_since_the_sign_in_befor
     later = await browser.get("/account")
 
     assert "wrong password" not in before.body.decode()
-    assert f'3 wrong passwords<small>The last on <time datetime="{datetime.now(UTC):%Y-%m-%dT}' in told
+    assert f'3 wrong passwords<small>The last one: <time datetime="{datetime.now(UTC):%Y-%m-%dT}' in told
     assert "3 wrong passwords" in still_told
     assert "wrong password" not in later.body.decode()
 
