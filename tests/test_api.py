@@ -241,10 +241,14 @@ async def test_a_preflight_asks_no_database_and_lists_what_is_allowed(
 
 
 @pytest.mark.covers("CSR-16")
-async def test_pages_have_no_cors(browser: Browser) -> None:
-    answer = await browser.get("/", {"Origin": FRIEND})
+@pytest.mark.parametrize("settings", [{"trusted_origins": (FRIEND,)}], indirect=True)
+async def test_pages_and_files_have_no_cors(browser: Browser) -> None:
+    await browser.call("POST", "/api/users", ANN)
 
-    assert not [name for name in answer.headers if name.startswith("Access-Control")]
+    for path in ("/", "/account", "/login", "/nowhere", "/static/app.css", "/static/none", "/healthz"):
+        answer = await browser.get(path, {"Origin": FRIEND})
+        assert not [name for name in answer.headers if name.startswith("Access-Control")], path
+        assert answer.headers["Cross-Origin-Resource-Policy"] == "same-origin", path
 
 
 async def test_a_large_body_is_a_problem_document(browser: Browser) -> None:

@@ -39,7 +39,6 @@ def test_the_first_lines_say_where_the_site_and_its_database_are(site: Site) -> 
     assert status(site.url) == 200
 
 
-@pytest.mark.covers("AV-8")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_stops_the_site_in_order(site: Site, number: int) -> None:
     exit_status, errors = site.stop(number)
@@ -48,6 +47,7 @@ def test_a_signal_stops_the_site_in_order(site: Site, number: int) -> None:
     assert "Traceback" not in errors
 
 
+@pytest.mark.covers("AV-8")
 def test_a_stop_lets_requests_under_way_end(where: list[str], mongodb_uri: str) -> None:
     slow = {"failCommands": ["find"], "appName": "latchkey", "blockConnection": True, "blockTimeMS": 700}
     with running(*where, "--store-deadline", "5") as site, MongoClient[dict[str, Any]](mongodb_uri) as client:

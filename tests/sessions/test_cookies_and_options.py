@@ -532,7 +532,7 @@ async def test_a_signed_token_of_no_session_is_not_taken_up(browser: Browser) ->
     assert token_in(value_of(line_of(await browser.get("/count")))) != token
 
 
-@pytest.mark.covers("S90")
+@pytest.mark.covers("S90", "TOK-10")
 @pytest.mark.parametrize("is_good_first", [True, False])
 @pytest.mark.parametrize("bad", ["2|bad", value_of(cookie().set_line("nobody" * 7, None))])
 @gen_test
