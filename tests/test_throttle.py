@@ -31,6 +31,22 @@ def counters(services: Services) -> Any:
     return services.database["throttle"]
 
 
+@pytest.fixture
+def held(services: Services, monkeypatch: pytest.MonkeyPatch) -> tuple[asyncio.Event, asyncio.Event]:
+    """Attempts at Bob's account are held: the first event says that there is one, the second ends them."""
+    under_way, go_on = asyncio.Event(), asyncio.Event()
+    authenticate = services.accounts.authenticate
+
+    async def slow_for_bob(email: str, password: str) -> Any:
+        if email == BOB:
+            under_way.set()
+            await go_on.wait()
+        return await authenticate(email, password)
+
+    monkeypatch.setattr(services.accounts, "authenticate", slow_for_bob)
+    return under_way, go_on
+
+
 async def guess(browser: Browser, email: str = ANN, password: str = WRONG) -> HTTPResponse:
     return await browser.call("POST", "/api/session", {"email": email, "password": password})
 
@@ -287,26 +303,32 @@ async def test_of_fifty_guesses_at_once_only_five_are_tried(
 @pytest.mark.covers("THR-13")
 @pytest.mark.parametrize("settings", [{"throttle_address_failures": 2}], indirect=True)
 async def test_an_attempt_under_way_is_no_failure_yet(
-    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+    browser: Browser, held: tuple[asyncio.Event, asyncio.Event]
 ) -> None:
-    await make_account(browser)
-    under_way, go_on = asyncio.Event(), asyncio.Event()
-    authenticate = services.accounts.authenticate
-
-    async def slow_for_ann(email: str, password: str) -> Any:
-        if email == ANN:
-            under_way.set()
-            await go_on.wait()
-        return await authenticate(email, password)
-
-    monkeypatch.setattr(services.accounts, "authenticate", slow_for_ann)
-    right = asyncio.ensure_future(guess(Browser(browser.base_url), password=PASSWORD))
+    await make_account(browser, BOB)
+    under_way, go_on = held
+    right = asyncio.ensure_future(guess(Browser(browser.base_url), BOB, PASSWORD))
     await under_way.wait()
-    wrong = await guess(browser, BOB)
+    wrong = await guess(browser, ANN)
     waits = asyncio.ensure_future(guess(browser, "third@example.com"))
     go_on.set()
 
     assert [(await right).code, wrong.code, (await waits).code] == [201, 401, 401]
+
+
+@pytest.mark.covers("THR-6")
+@pytest.mark.parametrize("settings", [{"trusted_proxies": ("127.0.0.1",)}], indirect=True)
+async def test_what_is_refused_for_its_address_does_not_count_for_the_account(
+    browser: Browser, counters: Any
+) -> None:
+    body = {"email": ANN, "password": WRONG}
+    for number in range(10):
+        await guess(browser, f"person{number}@example.com")
+
+    assert await guess_often(browser, 6) == [429] * 6
+    elsewhere = {"X-Forwarded-For": "192.0.2.1"}
+    codes = [(await browser.call("POST", "/api/session", body, elsewhere)).code for _ in range(6)]
+    assert codes == [401] * 5 + [429]
 
 
 async def test_an_attempt_that_nobody_could_look_at_is_no_failure(
@@ -320,6 +342,47 @@ async def test_an_attempt_that_nobody_could_look_at_is_no_failure(
         assert await guess_often(browser, 6) == [503] * 6
 
     assert await guess_often(browser, 6) == [401] * 5 + [429]
+
+
+@pytest.mark.parametrize("settings", [{"throttle_account_failures": 1}], indirect=True)
+async def test_only_so_many_stand_in_line_and_none_for_long(
+    browser: Browser, held: tuple[asyncio.Event, asyncio.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("server.accounts.guard.MAX_QUEUED", 2)
+    monkeypatch.setattr("server.accounts.guard.QUEUE_SECONDS", 1)
+    under_way, go_on = held
+    first = asyncio.ensure_future(guess(browser, BOB))
+    await under_way.wait()
+
+    waiting = {asyncio.ensure_future(guess(Browser(browser.base_url), BOB)) for _ in range(4)}
+    done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    turned_away = [answer.result() for answer in done]
+    assert (len(waiting), turned_away[0].code) == (3, 503)
+    assert int(turned_away[0].headers["Retry-After"]) > 0
+    assert {answer.code for answer in await asyncio.gather(*waiting)} == {503}
+    go_on.set()
+    assert (await first).code == 401
+
+
+@pytest.mark.parametrize(
+    "settings", [{"trusted_proxies": ("127.0.0.1",), "throttle_address_failures": 1}], indirect=True
+)
+async def test_who_has_stood_in_line_in_vain_has_not_failed(
+    browser: Browser, held: tuple[asyncio.Event, asyncio.Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    under_way, go_on = held
+    first = asyncio.ensure_future(guess(browser, BOB))
+    await under_way.wait()
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("server.accounts.guard.QUEUE_SECONDS", 0.1)
+        assert await guess_often(browser, 5) == [503] * 5
+    go_on.set()
+    assert (await first).code == 401
+
+    body = {"email": ANN, "password": WRONG}
+    for number in range(5):
+        elsewhere = {"X-Forwarded-For": f"192.0.2.{number}"}
+        assert (await browser.call("POST", "/api/session", body, elsewhere)).code == 401
 
 
 @pytest.mark.covers("THR-15")

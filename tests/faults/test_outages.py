@@ -14,6 +14,7 @@ from handlers.base import BaseHandler
 from server.accounts import HashQueueFull
 from server.app import make_app
 from server.services import Services
+from server.sessions import StoreUnavailable
 from settings import Settings
 from tests.client import PASSWORD, Browser
 
@@ -89,6 +90,25 @@ async def test_a_sign_in_that_cannot_be_stored_gives_no_cookie(browser: Browser,
 
     assert answer.code == 503
     assert not [line for line in set_cookies(answer) if line.startswith("sid=")]
+    assert (await browser.sign_in(ANN)).code == 303
+
+
+@pytest.mark.covers("CK-10")
+async def test_a_sign_in_whose_session_cannot_be_stored_gives_no_cookie(
+    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await browser.sign_up(ANN)
+    await browser.sign_out()
+
+    async def cannot(*_: Any) -> None:
+        raise StoreUnavailable("no answer in time")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(services.sessions.store, "insert", cannot)
+        page = await browser.sign_in(ANN)
+        call = await browser.call("POST", "/api/session", {"email": ANN, "password": PASSWORD})
+
+    assert [(answer.code, set_cookies(answer)) for answer in (page, call)] == [(503, [])] * 2
     assert (await browser.sign_in(ANN)).code == 303
 
 
