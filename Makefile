@@ -37,7 +37,7 @@ bench: $(VENV)/for-benchmarks  ## measures the site against its peers, for docs/
 
 fuzz: $(VENV)/for-benchmarks  ## strange input to every parser and to a running site, for docs/security.md
 	$(BIN)/python -m tests.fuzz.guided
-	$(BIN)/python -m tests.benchmarks.fuzz
+	$(BIN)/python -m tests.fuzz.running_site
 
 clean:  ## removes the environment and the caches; the data in .data stays
 	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,13 +1,14 @@
 """Strange input that is led by the code it reaches: libFuzzer through Atheris, on each parser in turn.
 
 `python -m tests.fuzz.guided` runs them all and writes the figures; with the name of a parser, that one alone,
-and further arguments are libFuzzer's. An input that breaks a promise is shown, and ends the run.
+and further arguments are libFuzzer's. An input that breaks a promise is shown, and fails the run.
 """
 
 import re
 import subprocess
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import atheris
@@ -33,7 +34,7 @@ def main() -> int:
             broken.append(name)
             print(done.stdout[-2000:], done.stderr[-4000:], file=sys.stderr)
         rows.append([name.replace("_", " "), *_figures(done.stderr), "no" if done.returncode else "yes"])
-    how = f"Atheris {report.version('atheris')}, seed {SEED}."
+    how = f"Atheris {version('atheris')}, seed {SEED}."
     head = ["parser", "inputs", "seconds", "branches reached", "kept its promise"]
     report.write("guided", f"{report.machine()} {how}\n\n{report.table(head, rows)}", report.SECURITY)
     return 1 if broken else 0
@@ -49,8 +50,8 @@ def fuzz(name: str, arguments: list[str]) -> int:
     """Does not come back: libFuzzer ends the process."""
     atheris.enabled_hooks.add("str")
     with atheris.instrument_imports(include=INSTRUMENTED):
-        from tests.benchmarks.fuzz import PIECES
         from tests.fuzz.parsers import PARSERS
+        from tests.fuzz.pieces import PIECES
     parser = next(parser for parser in PARSERS if parser.name == name)
     with tempfile.TemporaryDirectory() as folder:
         words = Path(folder, "words")

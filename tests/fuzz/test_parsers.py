@@ -18,8 +18,8 @@ from server.csrf import CsrfTokens
 from server.proxies import TrustedProxies
 from server.sessions import SessionCookie
 from server.sessions.token import new_token
-from tests.benchmarks.fuzz import PIECES
 from tests.fuzz.parsers import PARSERS, SECRETS, Parser, handler
+from tests.fuzz.pieces import PIECES
 
 SOME = settings(max_examples=100, deadline=None)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
