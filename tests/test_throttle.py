@@ -419,6 +419,20 @@ async def test_sign_ups_of_one_address_are_limited(browser: Browser, counters: A
     assert (await browser.sign_up(BOB)).code == 303
 
 
+@pytest.mark.covers("THR-17")
+@pytest.mark.parametrize(
+    "settings", [{"trusted_proxies": ("127.0.0.1",), "throttle_signups": 1}], indirect=True
+)
+async def test_sign_ups_are_limited_for_each_address_and_not_for_all(browser: Browser) -> None:
+    codes = []
+    for number, address in enumerate(["192.0.2.1", "192.0.2.1", "192.0.2.2", "2001:db8::1", "2001:db8::2"]):
+        account = {"email": f"person{number}@example.com", "password": PASSWORD}
+        forwarded = {"X-Forwarded-For": address}
+        codes.append((await browser.call("POST", "/api/users", account, forwarded)).code)
+
+    assert codes == [201, 429, 201, 201, 429]
+
+
 @pytest.mark.covers("THR-3")
 async def test_the_counters_name_neither_address_nor_account_and_clean_themselves_up(
     browser: Browser, counters: Any
