@@ -183,6 +183,64 @@ async def test_what_a_crash_left_undone_is_done_at_the_next_start(
     assert document is None if is_deleted else "ending" not in document
 
 
+@pytest.mark.covers("END-10", "R17")
+@pytest.mark.parametrize("settings", [{"store_deadline": 0.5}], indirect=True)
+async def test_a_deletion_that_takes_long_refuses_sign_ins_at_once_and_is_done_later(
+    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await browser.sign_up(ANN)
+    user = await services.accounts.find(ANN)
+    assert user
+
+    async def cannot(*_: Any, **__: Any) -> int:
+        raise StoreUnavailable("no answer in time")
+
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr("server.accounts.endings.RETRY_SECONDS", 0.05)
+        meanwhile.setattr(services.sessions.store, "end_user", cannot)
+        with pytest.raises(StoreUnavailable):
+            await services.access.delete(user)
+        assert (await browser.sign_in(ANN)).code == 401
+
+    async with asyncio.timeout(10):
+        while await services.database["users"].count_documents({}):
+            await asyncio.sleep(0.02)
+    assert not await browser.is_signed_in()
+
+
+async def test_whoever_has_the_address_next_is_left_alone(browser: Browser, services: Services) -> None:
+    await browser.sign_up(ANN)
+    before = await services.accounts.find(ANN)
+    assert before
+    await services.access.delete(before)
+    await browser.sign_up(ANN)
+
+    assert await services.access.disable(before) == 0
+    assert await browser.is_signed_in()
+    assert (await browser.sign_in(ANN)).code == 303
+
+
+@pytest.mark.covers("END-11")
+async def test_a_session_that_slips_past_the_end_of_all_ends_too(
+    browser: Browser, services: Services, sessions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gets its new token while the others are deleted: MongoDB may pass by both documents."""
+    await browser.sign_up(ANN)
+    (slipping,) = await sessions.find().to_list(None)
+    clear = services.sessions.store.clear
+    slips = [slipping]
+
+    async def blind_clear() -> None:
+        await clear()
+        if slips:
+            await sessions.insert_one(slips.pop())
+
+    monkeypatch.setattr(services.sessions.store, "clear", blind_clear)
+    await services.access.end_every_session()
+
+    assert not await browser.is_signed_in()
+
+
 @pytest.mark.covers("END-10", "REA-6")
 async def test_a_deleted_account_is_gone_with_all_its_sessions(
     browser: Browser, other_browser: Browser, services: Services, sessions: Any

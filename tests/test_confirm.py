@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from server.services import Services
+from server.sessions import Client, Options, Session
 from tests.client import PASSWORD, Browser
 from tests.test_account_sessions import ANN, PAGE, make_stale
 
@@ -66,6 +67,12 @@ async def test_only_members_can_confirm(browser: Browser) -> None:
 
     assert answer.code == 302
     assert answer.headers["Location"].startswith("/login?next=")
+
+
+def test_a_session_that_nobody_has_signed_in_to_is_not_confirmed(services: Services) -> None:
+    session = Session(services.sessions.store, services.lifetime, Options(), Client)
+
+    assert not services.access.is_confirmed(session)
 
 
 @pytest.mark.covers("REA-5")

@@ -92,6 +92,7 @@ def test_the_list_is_useful_at_the_least_length() -> None:
         ("poiuytrewqlkjhgfdsa", "pattern"), ("latchkey-latchkey", "name of this site"),
         ("Latchkey123456789", "name of this site"), ("rumpelstiltskin7", "your address"),
         ("rumpelstiltskin@example.com", "your address"), ("rumpel-rumpelstiltskin", "your address"),
+        ("rumpelstiltskinpassword1", "your address"), ("rumpelstiltskingmtcgmtcgmtc", "your address"),
     ],
 )  # fmt: skip
 async def test_patterns_and_what_everybody_knows_are_refused(
@@ -100,6 +101,11 @@ async def test_patterns_and_what_everybody_knows_are_refused(
     status, detail = await make(browser, password, "rumpelstiltskin@example.com")
 
     assert (status, reason in detail) == (422, True), detail
+
+
+@pytest.mark.covers("PWD-11")
+def test_a_longer_part_of_the_address_is_seen_before_a_shorter_one_in_it() -> None:
+    assert "your address" in Blocklist().problem("annabellesofia7", "ann.annabellesofia@example.com")
 
 
 @pytest.mark.covers("PWD-9", "PWD-11")
