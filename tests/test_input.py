@@ -14,6 +14,8 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 from tornado.web import Application
 
+from server.accounts import Device, DeviceCookie
+from server.csrf import CsrfTokens
 from server.main import make_server
 from server.services import Services
 from tests.client import PASSWORD, Browser
@@ -223,6 +225,21 @@ async def test_what_was_typed_is_shown_and_never_run(browser: Browser, text: str
         assert "<img" not in body.replace('<img src="/static', "")
         assert ">49<" not in body
     assert "{{7*7}}" in page or "{{7*7}}" not in text
+
+
+@pytest.mark.covers("SEC-3")
+def test_open_forms_and_known_devices_survive_a_change_of_secrets() -> None:
+    old, new = "the old secret of a site", "the new secret of a site"
+    before, after, later = CsrfTokens([old]), CsrfTokens([new, old]), CsrfTokens([new])
+    nonce = before.new_nonce()
+    signed, token = before.sign_nonce(nonce), before.token(nonce)
+    device = Device("name").having(ANN)
+    known = DeviceCookie([old]).sign(device)
+
+    assert (after.read_nonce(signed), after.is_valid(token, nonce)) == (nonce, True)
+    assert (later.read_nonce(signed), later.is_valid(token, nonce)) == (None, False)
+    assert after.token(nonce) == later.token(nonce) != token
+    assert (DeviceCookie([new, old]).read(known), DeviceCookie([new]).read(known)) == (device, None)
 
 
 @pytest.mark.gen_test
