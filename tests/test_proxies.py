@@ -4,7 +4,9 @@ import logging
 from typing import Any
 
 import pytest
+from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 
+from server.proxies import TrustedProxies
 from tests.client import PASSWORD, Browser
 
 pytestmark = pytest.mark.gen_test
@@ -47,6 +49,7 @@ async def test_a_peer_that_is_no_trusted_proxy_is_not_believed(browser: Browser,
         ({"X-Forwarded-For": "2001:db8::1"}, "2001:db8::1"),
         ({"X-Forwarded-For": "nonsense"}, "127.0.0.1"),
         ({"X-Real-Ip": "192.0.2.1"}, "192.0.2.1"),
+        ({"X-Real-Ip": "6.6.6.6, 192.0.2.1"}, "192.0.2.1"),
         ({"X-Real-Ip": "6.6.6.6", "X-Forwarded-For": "192.0.2.1"}, "192.0.2.1"),
         ({"Forwarded": "for=6.6.6.6"}, "127.0.0.1"),
         ({}, "127.0.0.1"),
@@ -56,6 +59,22 @@ async def test_behind_a_trusted_proxy_the_rightmost_untrusted_address_counts(
     browser: Browser, sessions: Any, headers: dict[str, str], seen: str
 ) -> None:
     assert await address_seen(browser, sessions, headers) == seen
+
+
+@pytest.mark.covers("TRN-2")
+def test_of_several_header_lines_the_last_is_the_nearest_proxys() -> None:
+    headers = HTTPHeaders({"Host": "localhost"})
+    for line in ("6.6.6.6", "192.0.2.1, 10.1.2.3"):
+        headers.add("X-Forwarded-For", line)
+    for line in ("http", "https"):
+        headers.add("X-Forwarded-Proto", line)
+    line = RequestStartLine("GET", "/", "HTTP/1.1")
+    request = HTTPServerRequest(start_line=line, headers=headers)
+    request.remote_ip = "::ffff:10.9.9.9"
+
+    TrustedProxies(["10.0.0.0/8"]).apply(request)
+
+    assert (request.remote_ip, request.protocol) == ("192.0.2.1", "https")
 
 
 @pytest.mark.covers("TRN-1")
