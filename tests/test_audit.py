@@ -131,6 +131,38 @@ async def test_an_event_has_time_address_user_session_and_request(
     assert session["_id"].hex()[:8] not in log.getvalue()
 
 
+@pytest.mark.covers("LOG-2", "LOG-4")
+async def test_an_event_says_whose_session_it_was_and_how_grave_it_is(
+    browser: Browser, sessions: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "latchkey.security")
+    await browser.sign_up(ANN)
+    (before,) = await sessions.find().to_list(None)
+    await browser.submit("/confirm", {"password": WRONG})
+    await browser.submit("/confirm", {"password": PASSWORD})
+    after = await sessions.find_one({"user_id": before["user_id"]})
+    await browser.sign_out()
+
+    told = {record.event: vars(record) for record in caplog.records if record.name == "latchkey.security"}
+    assert told["authn_login_fail"]["levelname"] == "WARNING"
+    assert told["authn_login_success"]["levelname"] == "INFO"
+    renewed, ended = told["session_renewed"], told["session_expired"]
+    assert (renewed["before"], renewed["session"]) == (before["handle"], after["handle"])
+    assert (ended["session"], ended["user_id"]) == (after["handle"], before["user_id"])
+
+
+@pytest.mark.covers("LOG-8")
+async def test_a_fact_that_is_not_known_is_left_out(
+    browser: Browser, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "latchkey.security")
+    await browser.post("/login", {"_csrf": "forged"})
+
+    (refusal,) = [record for record in caplog.records if record.name == "latchkey.security"]
+    assert refusal.getMessage().startswith("malicious_csrf request_id=")
+    assert not hasattr(refusal, "user_id")
+
+
 @pytest.mark.covers("LOG-3", "LOG-6", "LOG-7", "LOG-11")
 async def test_no_secret_and_no_address_is_written(browser: Browser, log: StringIO) -> None:
     secret = "sentinel-of-a-client"
