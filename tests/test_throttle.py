@@ -17,6 +17,7 @@ from server.accounts.guard import network_of
 from server.accounts.throttle import Counter as Count
 from server.app import make_app
 from server.services import Services, open_services
+from server.sessions import StoreUnavailable
 from settings import Settings
 from tests.client import PASSWORD, Browser
 
@@ -572,6 +573,25 @@ async def test_what_was_refused_unread_or_tried_before_there_was_an_account_is_n
 
     assert "wrong password" not in signed_up.body.decode()
     assert "3 wrong passwords" in (await browser.get("/account")).body.decode()
+
+
+@pytest.mark.covers("THR-18")
+async def test_a_sign_in_that_comes_to_nothing_uses_up_no_news(
+    browser: Browser, services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cannot(*_: Any) -> None:
+        raise StoreUnavailable("no answer in time")
+
+    await make_account(browser)
+    await guess(browser)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(services.sessions.store, "insert", cannot)
+        assert (await guess(browser, password=PASSWORD)).code == 503
+    await guess(browser)
+    await browser.sign_in(ANN)
+
+    assert "2 wrong passwords" in (await browser.get("/account")).body.decode()
+    assert await services.database["failures"].count_documents({}) == 0
 
 
 @pytest.mark.covers("THR-18")

@@ -51,7 +51,7 @@ class Access:
         `user` was read: whoever signs in with the old password at that moment must not get in.
         """
         data: dict[str, Any] = {"user": {"id": user.id, "email": user.email}}
-        if failed := await self._failures.take(user.email):
+        if failed := await self._failures.find(user.email):
             data[_FAILED] = {"count": failed.count, "last_at": failed.last_at}
         has_started = await session.start(
             data,
@@ -64,6 +64,9 @@ class Access:
         if has_started:
             with suppress(StoreUnavailable):  # the next sign-in trims them
                 await self._store.trim_user(user.id, self._max_sessions)
+        if has_started and failed:
+            with suppress(StoreUnavailable):  # then it is told again
+                await self._failures.forget(user.email, failed)
         return has_started
 
     def failed_before(self, session: Session) -> Failed | None:
@@ -158,7 +161,7 @@ class Access:
         It is disabled first and removed last: if something fails in between nobody can sign in to it, and the
         rest is done later.
         """
-        await self._failures.take(user.email)
+        await self._failures.forget(user.email)
         return await self._end_all_of(user, disabled=True, deleted=True)
 
     async def end_every_session(self) -> None:

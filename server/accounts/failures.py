@@ -54,11 +54,17 @@ class Failures:
         async with store_errors(self._deadline):
             await self._collection.update_one({"_id": self._id(email)}, [{"$set": change}], upsert=True)
 
-    async def take(self, email: str) -> Failed | None:
-        """What was counted, or None; from now on counting starts anew. Of two at once one gets it."""
+    async def find(self, email: str) -> Failed | None:
+        """What was counted, or None."""
         async with store_errors(self._deadline):
-            document = await self._collection.find_one_and_delete({"_id": self._id(email)})
+            document = await self._collection.find_one({"_id": self._id(email)})
         return Failed(document["count"], document["last_at"]) if document else None
+
+    async def forget(self, email: str, told: Failed | None = None) -> None:
+        """Counting starts anew; with `told` only if nothing has been added to it since it was found."""
+        known = {"count": told.count, "last_at": told.last_at} if told else {}
+        async with store_errors(self._deadline):
+            await self._collection.delete_one({"_id": self._id(email), **known})
 
     def _id(self, email: str) -> bytes:
         return hmac.digest(self._key, email.encode(errors="replace"), "sha256")

@@ -94,7 +94,7 @@ class Guard:
         if answer.outcome is not Outcome.GRANTED:
             raise TooManyAttempts(answer.wait)
         user = await self._accounts.create(email, password)
-        await self._failures.take(user.email)  # those before there was an account are nobody's
+        await self._failures.forget(user.email)  # those before there was an account are nobody's
         record("user_created", user_id=user.id)
         return user
 
