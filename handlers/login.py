@@ -1,5 +1,6 @@
 from handlers.pages import PageHandler
 from server.accounts import TooManyAttempts
+from server.sessions import Absence
 
 
 class LoginHandler(PageHandler):
@@ -46,4 +47,5 @@ class LoginHandler(PageHandler):
             errors=errors or {},
             next=wanted if self.next_page(wanted) == wanted else "",
             idle_minutes=self.services.lifetime.idle // 60,
+            has_ended=self.session.absence in {Absence.ENDED, Absence.RETIRED},
         )

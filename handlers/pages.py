@@ -89,7 +89,7 @@ class PageHandler(BaseHandler):
         self.set_header("Retry-After", str(error.retry_after))
         minutes = ceil(error.retry_after / 60)
         wait = "a minute" if minutes == 1 else f"{minutes} minutes"
-        return f"There were too many tries. Wait {wait}, then try again"
+        return f"Too many tries: wait {wait}, then try again"
 
     def get_template_namespace(self) -> dict[str, Any]:
         namespace = super().get_template_namespace()
@@ -111,7 +111,7 @@ class PageHandler(BaseHandler):
         if isinstance(error, HashQueueFull):
             heading, message = _BUSY
         elif isinstance(error, TooManyAttempts):
-            heading, message = "Too many tries", self.too_many(error)
+            heading, message = "One moment, please", self.too_many(error) + "."
         self.render(
             "error.html", status=status_code, heading=heading, message=message, request_id=self.request_id
         )

@@ -1,6 +1,6 @@
 "use strict";
 
-// Every page works without this file. It adds three comforts.
+// Every page works without this file. It adds four comforts.
 
 // 1. A password can be shown while it is typed. It is never sent or kept as a plain text field.
 for (const button of document.querySelectorAll(".reveal button")) {
@@ -26,4 +26,15 @@ const local = new Intl.DateTimeFormat("en-GB", {
 });
 for (const time of document.querySelectorAll("time[datetime]")) {
   time.textContent = local.format(new Date(time.dateTime));
+}
+
+// 4. How long ago somebody was active is told in words, by the server's clock.
+const ago = new Intl.RelativeTimeFormat("en-GB", { numeric: "auto" });
+const units = [["day", 86400], ["hour", 3600], ["minute", 60]];
+for (const words of document.querySelectorAll("[data-ago]")) {
+  const time = words.parentElement.querySelector("time");
+  const seconds = (Date.parse(document.body.dataset.serverTime) - Date.parse(time.dateTime)) / 1000;
+  const [unit, length] = units.find(([, length]) => seconds >= length) ?? units.at(-1);
+  words.textContent = ago.format(-Math.floor(Math.max(0, seconds) / length), unit);
+  words.hidden = false;
 }

@@ -135,10 +135,7 @@ let isChecking = false, wasDismissed = false, lastSpoken = Infinity;
 async function tick() {
   const left = secondsLeft();
   const shown = document.getElementById("live-left");
-  if (shown) {
-    shown.hidden = false;
-    shown.textContent = hasEnded ? "This session has ended." : `${duration(left)} left.`;
-  }
+  if (shown) shown.textContent = hasEnded ? "This session has ended." : `${duration(left)} left. Each visit moves this on.`;
   if (hasEnded || left > warnSeconds || isChecking) return;
   if (left <= 0 || !(warning.open || wasDismissed)) {
     isChecking = true;
@@ -154,7 +151,9 @@ async function tick() {
 function warn() {
   const isLast = expiresAt >= endsAt - 1000;
   warning.querySelector("[data-idle]").hidden = isLast;
-  warning.querySelector("[data-last]").hidden = !isLast;
+  warning.querySelector("p [data-last]").hidden = !isLast;
+  const stay = warning.querySelector("button");
+  stay.textContent = isLast ? stay.dataset.last : stay.dataset.stay;
   lastSpoken = Infinity;
   warning.showModal();
 }

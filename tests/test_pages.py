@@ -291,7 +291,7 @@ async def test_a_cookie_that_is_no_longer_good_is_left_alone(browser: Browser, s
 
 @pytest.mark.covers("TMO-1", "TMO-3", "TMO-4", "TMO-9")
 async def test_without_activity_the_session_ends_and_the_login_page_knows_the_way_back(
-    browser: Browser, sessions: Any
+    browser: Browser, other_browser: Browser, sessions: Any
 ) -> None:
     await browser.sign_up(ANN)
     await sessions.update_many({}, {"$set": {"expires_at": datetime.now(UTC) - timedelta(seconds=1)}})
@@ -299,6 +299,8 @@ async def test_without_activity_the_session_ends_and_the_login_page_knows_the_wa
     answer = await browser.get("/account")
 
     assert (answer.code, answer.headers["Location"]) == (302, "/login?next=%2Faccount")
+    assert "Your session has ended." in text_of(await browser.get("/login?next=%2Faccount"))
+    assert "Your session has ended." not in text_of(await other_browser.get("/login"))
     assert await sessions.count_documents({}) == 1
 
 
