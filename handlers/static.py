@@ -1,6 +1,6 @@
 from typing import Any
 
-from tornado.web import HTTPError, StaticFileHandler
+from tornado.web import GZipContentEncoding, HTTPError, StaticFileHandler
 
 from handlers.headers import add_security_headers
 from handlers.site import SiteHandler
@@ -23,6 +23,9 @@ class SiteStaticHandler(SiteHandler, StaticFileHandler):
 
     def prepare(self) -> None:
         self.admit()
+        if "Range" not in self.request.headers:
+            # Files only: they hold no secret that the length of an answer could tell of (BREACH).
+            self._transforms = [GZipContentEncoding(self.request)]
 
     def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
         try:

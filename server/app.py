@@ -100,7 +100,7 @@ def make_app(settings: Settings, services: Services) -> Application:
         in_flight=InFlight(services.metrics.set_in_flight),
         log_function=on_answer,
         # Not compressed: the length of a page with a secret token and a text of somebody else's choice in it
-        # tells the token bit by bit (BREACH). A proxy may compress /static/.
+        # tells the token bit by bit (BREACH). Files are: handlers/static.py.
         compress_response=False,
         template_path=str(ROOT / "templates"),
         static_path=str(ROOT / "static"),

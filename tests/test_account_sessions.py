@@ -206,6 +206,21 @@ async def test_a_session_past_its_time_is_not_listed(
     assert (await revoke(browser, handle)).code == 404
 
 
+async def test_a_full_list_is_still_a_light_page(browser: Browser, sessions: Any) -> None:
+    await browser.sign_up(ANN)
+    mine = await sessions.find_one({"user_id": {"$exists": True}})
+    agent = {"label": "Chrome Mobile WebView on Android", "ip": "2001:db8:85a3:1234:5678:8a2e:370:7334"}
+    await sessions.insert_many(
+        mine | {"_id": bytes([number] * 32), "handle": f"{number:016x}", "client": mine["client"] | agent}
+        for number in range(19)
+    )
+
+    page = await browser.get(PAGE)
+
+    assert page.body.count(b'/revoke"') == 19
+    assert len(page.body) <= 16_000, "with the files, which take 14 KB, a first view is to stay within 30 KB"
+
+
 @pytest.mark.covers("LST-8")
 @pytest.mark.parametrize("agent", ["<img src=x onerror=alert(1)>", "x" * 8000, "Lynx/2 <b>", FIREFOX])
 async def test_what_a_browser_calls_itself_is_only_ever_text(

@@ -1,6 +1,7 @@
 """The pages as a person meets them: through HTTP, with a small browser."""
 
 import asyncio
+import gzip
 import re
 import time
 from datetime import UTC, datetime, timedelta
@@ -589,3 +590,17 @@ async def test_a_nonce_has_its_time(browser: Browser, services: Services) -> Non
 async def test_no_page_with_a_token_is_compressed(browser: Browser) -> None:
     for path in ("/login?next=/account", "/signup", "/api/session"):
         assert "Content-Encoding" not in (await browser.get(path, {"Accept-Encoding": "gzip"})).headers
+
+
+async def test_files_are_compressed_for_who_can_read_that(browser: Browser) -> None:
+    plain = await browser.get("/static/app.css")
+    packed = await browser.get("/static/app.css", {"Accept-Encoding": "gzip"})
+    part = await browser.get("/static/app.css", {"Accept-Encoding": "gzip", "Range": "bytes=0-2999"})
+    known = {"Accept-Encoding": "gzip", "If-None-Match": packed.headers["Etag"]}
+
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    assert gzip.decompress(packed.body) == plain.body
+    assert (part.code, part.body) == (206, plain.body[:3000])
+    assert (await browser.get("/static/app.css", known)).code == 304

@@ -1,7 +1,6 @@
 """Open pages learn of news and of the end of the session, without a reload."""
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 from pymongo import MongoClient
 
 from tests.browser.test_story import sign_in, sign_up
-from tests.site import Site, running
+from tests.site import Site
 
 pytestmark = pytest.mark.browser
 
@@ -89,15 +88,8 @@ def test_a_signed_out_tab_is_told_when_another_tab_signs_out(page: Page, context
     expect(page.get_by_role("alert")).to_contain_text(SIGNED_OUT)
 
 
+@pytest.mark.parametrize("site", [["--session-idle-timeout", str(IDLE_SECONDS)]], indirect=True)
 class TestTheWarningBeforeTheEnd:
-    @pytest.fixture
-    def site(self, mongodb_uri: str, database_name: str, tmp_path: Path) -> Iterator[Site]:
-        with running(
-            "--mongodb-uri", mongodb_uri, "--mongodb-database", database_name, "--data-dir", str(tmp_path),
-            "--argon2-memory-kib", "7168", "--session-idle-timeout", str(IDLE_SECONDS),
-        ) as started:  # fmt: skip
-            yield started
-
     def test_who_stays_keeps_the_session_and_the_warning_goes(self, page: Page, sessions: Any) -> None:
         sign_up(page)
         dialog = page.get_by_role("dialog", name="You’re about to be signed out")
@@ -119,3 +111,25 @@ class TestTheWarningBeforeTheEnd:
         expect(page.get_by_role("dialog")).to_be_hidden()
         page.reload()
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
+        expect(page.get_by_role("status")).to_contain_text("Your session has ended")
+
+    def test_who_has_finished_signs_out_right_there(self, page: Page, sessions: Any) -> None:
+        sign_up(page)
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible(timeout=15_000)
+        dialog.get_by_role("button", name="Sign out").click()
+
+        expect(page.get_by_role("navigation").get_by_role("link", name="Sign in")).to_be_visible()
+        assert sessions.count_documents({}) == 0
+
+
+@pytest.mark.parametrize("site", [["--session-absolute-timeout", str(IDLE_SECONDS)]], indirect=True)
+def test_nobody_is_offered_to_stay_when_the_session_cannot_last_longer(page: Page) -> None:
+    sign_up(page)
+    dialog = page.get_by_role("dialog", name="You’re about to be signed out")
+    expect(dialog).to_contain_text("can’t last longer", timeout=15_000)
+    dialog.get_by_role("button", name="Carry on until then").click()
+
+    expect(dialog).to_be_hidden()
+    page.wait_for_timeout(1500)
+    expect(dialog).to_be_hidden()
