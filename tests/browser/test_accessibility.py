@@ -284,6 +284,25 @@ def accessible_name(page: Page) -> str:
     return found[1] if found else ""
 
 
+def test_tab_reaches_every_control_of_every_page_and_shows_where_it_is(views: Views) -> None:
+    watch = """() => {
+        const all = [...document.querySelectorAll("a, button, input")].filter((element) =>
+            element.checkVisibility() && element.type !== "hidden"
+            && !(document.querySelector("dialog[open]")?.contains(element) === false));
+        globalThis.unseen = new Set(all);
+        addEventListener("focusin", ({ target }) => {
+            if (getComputedStyle(target).outlineStyle !== "none") unseen.delete(target);
+        });
+        return all.length;
+    }"""
+    for name, page in views.items():
+        stops = page.evaluate(watch)
+        assert stops > 1, name
+        for _ in range(stops + 2):
+            page.keyboard.press("Tab")
+        assert page.evaluate("[...unseen].map((element) => element.outerHTML)") == [], name
+
+
 def test_the_first_stop_of_tab_skips_the_navigation(page: Page) -> None:
     page.goto("/login")
     page.keyboard.press("Tab")
