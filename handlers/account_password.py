@@ -21,11 +21,11 @@ class AccountPasswordHandler(PageHandler):
         if not access.is_confirmed(self.session):
             return self.ask_to_confirm("/account/password")
         try:
-            user = await self.authenticate_again(current)
+            user = await self.authenticate_again(current) if current else None  # no guess: nothing counts
         except TooManyAttempts as error:
             return self._show({"current_password": self.too_many(error)}, 429)
         if user is None:
-            return self._show({"current_password": "Check your current password"})
+            return self._show({"current_password": f"{'Check' if current else 'Enter'} your current password"})
         try:
             ended = await access.change_password(self.session, user, new)
         except InvalidAccount as error:

@@ -34,7 +34,7 @@ const units = [["day", 86400], ["hour", 3600], ["minute", 60]];
 for (const words of document.querySelectorAll("[data-ago]")) {
   const time = words.parentElement.querySelector("time");
   const seconds = (Date.parse(document.body.dataset.serverTime) - Date.parse(time.dateTime)) / 1000;
-  const [unit, length] = units.find(([, length]) => seconds >= length) ?? units.at(-1);
-  words.textContent = ago.format(-Math.floor(Math.max(0, seconds) / length), unit);
+  const [unit, length] = units.find(([, length]) => seconds >= length) ?? [];
+  words.textContent = unit ? ago.format(-Math.floor(seconds / length), unit) : "just now";
   words.hidden = false;
 }

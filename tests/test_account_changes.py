@@ -50,7 +50,7 @@ async def test_a_new_password_ends_all_other_sessions_and_gives_this_one_a_new_t
 @pytest.mark.covers("REA-1")
 @pytest.mark.parametrize(
     ("current", "new", "text"),
-    [("wrong", NEW, "Check your current password"), ("", NEW, "Check your current password"),
+    [("wrong", NEW, "Check your current password"), ("", NEW, "Enter your current password"),
      (PASSWORD, "short", "at least 15 characters"), (PASSWORD, "", "Enter a password")],
 )  # fmt: skip
 async def test_a_refused_change_changes_nothing(

@@ -1,12 +1,14 @@
 """Open pages learn of news and of the end of the session, without a reload."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 from pymongo import MongoClient
 
+from tests.browser.pictures import picture
 from tests.browser.test_story import sign_in, sign_up
 from tests.site import Site
 
@@ -90,12 +92,15 @@ def test_a_signed_out_tab_is_told_when_another_tab_signs_out(page: Page, context
 
 @pytest.mark.parametrize("site", [["--session-idle-timeout", str(IDLE_SECONDS)]], indirect=True)
 class TestTheWarningBeforeTheEnd:
-    def test_who_stays_keeps_the_session_and_the_warning_goes(self, page: Page, sessions: Any) -> None:
+    def test_who_stays_keeps_the_session_and_the_warning_goes(
+        self, page: Page, sessions: Any, tmp_path: Path
+    ) -> None:
         sign_up(page)
         dialog = page.get_by_role("dialog", name="You’re about to be signed out")
         expect(dialog).to_be_visible(timeout=15_000)
         expect(dialog).to_contain_text("seconds")
         expect(dialog.get_by_role("button", name="Stay signed in")).to_be_focused()
+        picture(page, "warning", tmp_path)
         before = sessions.find_one()["expires_at"]
         dialog.get_by_role("button", name="Stay signed in").click()
 
