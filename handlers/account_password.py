@@ -25,7 +25,8 @@ class AccountPasswordHandler(PageHandler):
         except TooManyAttempts as error:
             return self._show({"current_password": self.too_many(error)}, 429)
         if user is None:
-            return self._show({"current_password": f"{'Check' if current else 'Enter'} your current password"})
+            problem = "Check your current password" if current else "Enter your current password"
+            return self._show({"current_password": problem})
         try:
             ended = await access.change_password(self.session, user, new)
         except InvalidAccount as error:

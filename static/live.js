@@ -152,8 +152,8 @@ function warn() {
   const isLast = expiresAt >= endsAt - 1000;
   warning.querySelector("[data-idle]").hidden = isLast;
   warning.querySelector("p [data-last]").hidden = !isLast;
-  const stay = warning.querySelector("button");
-  stay.textContent = isLast ? stay.dataset.last : stay.dataset.stay;
+  const button = warning.querySelector("button");
+  button.textContent = isLast ? button.dataset.last : button.dataset.stay;
   lastSpoken = Infinity;
   warning.showModal();
 }
