@@ -57,8 +57,23 @@ async def open_stream(
     """
     # The server answers after this time even if nothing happened: well before the client's own time limit.
     await_ms = min(LONGEST_AWAIT_MS, int(deadline * 500))
-    async with database.watch(pipeline, max_await_time_ms=await_ms) as stream:
-        yield stream
+    async with database.watch(pipeline) as stream:
+        start = stream.resume_token
+    # From here on with a cursor: motor's stream goes through a thread and back for every change, its cursor
+    # for every batch, and when all sessions end at once there are thousands in one.
+    cursor = database.aggregate(
+        [{"$changeStream": {"resumeAfter": start}}, *pipeline], maxAwaitTimeMS=await_ms
+    )
+    try:
+        yield _all_of(cursor)
+    finally:
+        await cursor.close()
+
+
+async def _all_of(cursor: Any) -> AsyncIterator[Any]:
+    while cursor.alive:
+        async for change in cursor:  # ends whenever nothing has happened for a while
+            yield change
 
 
 def _client(uri: str, deadline: float, listeners: Sequence[CommandListener]) -> Any:
