@@ -68,6 +68,8 @@ class Poll:
             await self._waiter.wait(min(end - clock(), _seconds_to_next_look(record, expires_at, keep_alive)))
             if self._has_left:
                 return PollAnswer(Outcome.LEFT, news)
+            if self._hub.is_stopping:  # what we do not know, the next process will tell
+                return PollAnswer(Outcome.STOPPING, news, expires_at)
             # Whatever it was that woke us is a hint; the database decides.
             async with self._hub.turns:
                 found = await self._sessions.find(record.id)

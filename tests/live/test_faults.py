@@ -77,6 +77,20 @@ async def test_an_outage_ends_no_poll_with_a_401(ann: Browser, services: Service
     assert await ann.is_signed_in()
 
 
+@pytest.mark.covers("AV-9")
+async def test_a_stopping_server_answers_its_polls_even_if_the_database_is_away(
+    ann: Browser, services: Services, mongodb_uri: str
+) -> None:
+    waiting = poll(ann, after=0, wait=15)
+    await held(services)
+    with failing(mongodb_uri, "find"):
+        services.live.stop()
+        answer = await waiting
+
+    assert (answer.code, body(answer)["events"], body(answer)["cursor"]) == (200, [], 0)
+    assert int(answer.headers["Retry-After"]) > 0
+
+
 async def test_a_client_that_leaves_while_its_session_is_looked_up_takes_no_place(
     ann: Browser, services: Services, app: Any, http_port: int, mongodb_uri: str
 ) -> None:
