@@ -182,6 +182,7 @@ class BaseHandler(SiteHandler, SessionHandler):
             user = self.current_user if self.has_session else None
             handle = self.session.handle if self.has_session else None
             audit.record(event, is_warning=True, user_id=user and user["id"], session=handle)
+        self._error = None  # its traceback leads back here: a circle that only the collector breaks
 
     def compute_etag(self) -> None:
         """None: pages are personal and never kept by a cache."""

@@ -86,7 +86,9 @@ async def test_requests_that_come_together_share_their_finds(browser: Browser, c
 
 
 @pytest.mark.usefixtures("no_collector")
-@pytest.mark.parametrize("path", ["/api/session", "/api/sessions"])
+@pytest.mark.parametrize(
+    "path", ["/api/session", "/api/sessions", "/api/events?wait=0", "/api/events?wait=soon", "/api/none"]
+)
 async def test_an_answered_call_leaves_nothing_to_the_garbage_collector(browser: Browser, path: str) -> None:
     await browser.sign_up("ann@example.com")
     gc.collect()

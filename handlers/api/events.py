@@ -45,6 +45,7 @@ class EventsApiHandler(ApiHandler):
             self._poll.leave()
 
     def on_finish(self) -> None:
+        super().on_finish()
         if self._poll:
             self._poll.close()
 
