@@ -6,10 +6,10 @@ BIN := $(VENV)/bin
 CLIENTS := tests/clients/node_modules/.package-lock.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint types promises check bench fuzz clean
+.PHONY: help run test lint types promises check bench bench-live fuzz clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 run: $(VENV)/for-run  ## the site on http://127.0.0.1:8000, with its own database
 	$(BIN)/python run.py
@@ -29,15 +29,17 @@ promises: $(VENV)/for-development  ## whether every promise in docs/ has its tes
 
 check: lint types promises test  ## everything that must be green
 
-bench: $(VENV)/for-benchmarks  ## measures the site against its peers, for docs/performance.md
+bench: $(VENV)/for-benchmarks bench-live  ## measures the site against its peers, for docs/performance.md
 	$(BIN)/python -m tests.benchmarks.compare
 	$(BIN)/python -m tests.benchmarks.growth
 	$(BIN)/python -m tests.benchmarks.sign_ins
-	$(BIN)/python -m tests.benchmarks.live
 
 fuzz: $(VENV)/for-benchmarks  ## strange input to every parser and to a running site, for docs/security.md
 	$(BIN)/python -m tests.fuzz.guided
 	$(BIN)/python -m tests.fuzz.running_site
+
+bench-live: $(VENV)/for-benchmarks  ## that part of it which holds ten thousand long-polls
+	$(BIN)/python -m tests.benchmarks.live
 
 clean:  ## removes the environment and the caches; the data in .data stays
 	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

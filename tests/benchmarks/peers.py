@@ -106,11 +106,16 @@ async def sign_in_many(settings: Settings, count: int) -> list[str]:
         return lines
 
 
+def user_id(number: int) -> str:
+    """Whose session the cookie with this number, from 0, is one of."""
+    return f"{number:032}"
+
+
 async def _sign_in(services: Services, number: int) -> str:
     client = Client(
         "Firefox on Linux", "127.0.0.1", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko Firefox/140.0"
     )
-    user = User(f"{number:032}", f"user{number}@example.com", "", epoch=0, is_disabled=False)
+    user = User(user_id(number), f"user{number}@example.com", "", epoch=0, is_disabled=False)
     session = await services.sessions.load([], lambda: client)
     await session.start(
         {"user": {"id": user.id, "email": user.email}},
