@@ -40,6 +40,8 @@ class RevokeOthersHandler(PageHandler):
         if not self.services.access.is_confirmed(self.session):
             return self.ask_to_confirm(SESSIONS_PAGE)
         ended = await self.services.access.revoke_others(self.session)
+        if ended:
+            await self.tell_others(self.current_user["id"], "sessions_revoked")
         self.show_next(signed_out(ended))
         return self.redirect(SESSIONS_PAGE, status=303)
 

@@ -9,14 +9,16 @@ const POLL_GRACE_SECONDS = 10;  // after sleep a connection may be dead without 
 const LONGEST_DELAY_SECONDS = 30;
 const WARN_SECONDS = { least: 20, most: 120 };  // WCAG 2.2.1: at least 20 seconds to answer
 const SPEAK_EVERY_SECONDS = 20;
+const SLEPT_SECONDS = 90;  // in a tab out of sight a second may take a minute, but not longer
 
 const page = document.body.dataset;
 const channel = new BroadcastChannel("latchkey-live");
 const clockOffset = Date.parse(page.serverTime) - Date.now();
 const warning = document.getElementById("live-warning");
 let expiresAt = Date.parse(page.expiresAt), endsAt = Date.parse(page.endsAt);
-let wasActive = false, hasEnded = false;
+let wasActive = false, hasEnded = false, newest = 0;
 let hurry = () => {};  // ends the pause between two polls early
+let underWay = new AbortController();  // the poll
 
 const secondsLeft = () => (expiresAt - Date.now() - clockOffset) / 1000;
 const warnSeconds = Math.min(WARN_SECONDS.most, Math.max(WARN_SECONDS.least, secondsLeft() / 5));
@@ -26,6 +28,7 @@ const warnSeconds = Math.min(WARN_SECONDS.most, Math.max(WARN_SECONDS.least, sec
 const messages = {
   signed_in: ({ device }) => `New sign-in to your account: ${device || "an unknown device"}.`,
   session_revoked: ({ device }) => `Signed out: ${device || "an unknown device"}.`,
+  sessions_revoked: () => "All other devices were signed out.",
   password_changed: () => "Your password was changed.",
 };
 
@@ -35,7 +38,10 @@ function receive(message) {
   if (message.endsAt) endsAt = Date.parse(message.endsAt);
   if (message.expiresAt) extend(Date.parse(message.expiresAt));
   if (message.cursor != null) sessionStorage.setItem("live", JSON.stringify([page.user, message.cursor]));
-  (message.events ?? []).forEach(show);
+  for (const event of message.events ?? []) {
+    if (event.seq > newest) show(event);  // without locks two tabs hear of it, and each tells the other
+    newest = Math.max(newest, event.seq);
+  }
   if (message.isEnded) check();
 }
 
@@ -45,7 +51,7 @@ function tell(message) {
 }
 
 function show({ type, at, data }) {
-  if (!Object.hasOwn(messages, type) || data?.by === page.session) return;  // who did it knows
+  if (!Object.hasOwn(messages, type) || isKnown(at, data)) return;
   const text = messages[type](data ?? {});
   const notice = document.createElement("p");
   notice.className = "notice";
@@ -59,6 +65,11 @@ function show({ type, at, data }) {
   list.hidden = false;
 }
 
+// The page that comes after one's own deed has told it already; other tabs of the same browser have not.
+function isKnown(at, data) {
+  return data?.by === page.session && Date.parse(at) <= Date.parse(page.serverTime);
+}
+
 function extend(moment) {
   expiresAt = moment;
   if (secondsLeft() > warnSeconds) warning.close();
@@ -67,12 +78,16 @@ function extend(moment) {
 
 // The poll.
 
-async function ask(wait, touch) {
+async function ask(wait, touch, asking = new AbortController()) {
   const query = new URLSearchParams({ wait, touch });
   const [user, cursor] = JSON.parse(sessionStorage.getItem("live") ?? "[]");
   if (user === page.user) query.set("after", cursor);
-  const signal = AbortSignal.timeout((wait + POLL_GRACE_SECONDS) * 1000);
-  return fetch(`/api/events?${query}`, { signal, headers: { Accept: "application/json" } });
+  setTimeout(() => asking.abort(), (wait + POLL_GRACE_SECONDS) * 1000);
+  return fetch(`/api/events?${query}`, {
+    signal: asking.signal,
+    headers: { Accept: "application/json" },
+    cache: "no-store",  // or the same request of another tab is held back until ours is answered
+  });
 }
 
 async function poll() {
@@ -81,9 +96,10 @@ async function poll() {
     const touch = wasActive ? 1 : 0;
     wasActive = false;
     try {
-      const answer = await ask(POLL_SECONDS, touch);
+      underWay = new AbortController();
+      const answer = await ask(POLL_SECONDS, touch, underWay);
       const retryAfter = Number(answer.headers.get("Retry-After"));
-      if (answer.status === 401) return tell({ isEnded: true });
+      if (answer.status === 401) tell({ isEnded: true });  // every tab asks for itself; if one cannot, we go on
       if (answer.status === 429) { await untilLookedAt(); continue; }
       if (!answer.ok) throw new Error(answer.status);
       const { events, cursor, expires_at } = await answer.json();
@@ -130,9 +146,11 @@ function showEnd() {
   box.hidden = false;
 }
 
-let isChecking = false, wasDismissed = false, lastSpoken = Infinity;
+let isChecking = false, wasDismissed = false, lastSpoken = Infinity, lastTick = Date.now();
 
 async function tick() {
+  if (Date.now() - lastTick > SLEPT_SECONDS * 1000) underWay.abort();  // its connection may be dead
+  lastTick = Date.now();
   const left = secondsLeft();
   const shown = document.getElementById("live-left");
   if (shown) shown.textContent = hasEnded ? "This session has ended." : `${duration(left)} left. Each visit moves this on.`;
@@ -150,10 +168,8 @@ async function tick() {
 
 function warn() {
   const isLast = expiresAt >= endsAt - 1000;
-  warning.querySelector("[data-idle]").hidden = isLast;
-  warning.querySelector("p [data-last]").hidden = !isLast;
-  const button = warning.querySelector("button");
-  button.textContent = isLast ? button.dataset.last : button.dataset.stay;
+  for (const text of warning.querySelectorAll("[data-idle]")) text.hidden = isLast;
+  for (const text of warning.querySelectorAll("[data-last]")) text.hidden = !isLast;
   lastSpoken = Infinity;
   warning.showModal();
 }

@@ -18,7 +18,10 @@ class SessionsApiHandler(ApiHandler):
     @member
     async def delete(self) -> None:
         ask_for_a_recent_password(self)
-        self.answer(200, {"ended": await self.services.access.revoke_others(self.session)})
+        ended = await self.services.access.revoke_others(self.session)
+        if ended:
+            await self.tell_others(self.current_user["id"], "sessions_revoked")
+        self.answer(200, {"ended": ended})
 
     def _description(self, record: SessionRecord) -> dict[str, Any]:
         is_current = record.id == self.session.id

@@ -1,6 +1,9 @@
 """Open pages learn of news and of the end of the session, without a reload."""
 
-from collections.abc import Iterator
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +13,12 @@ from pymongo import MongoClient
 
 from tests.browser.pictures import picture
 from tests.browser.test_story import sign_in, sign_up
-from tests.site import Site
+from tests.site import Site, running
 
 pytestmark = pytest.mark.browser
 
 SIGNED_OUT = "You were signed out from another device or tab."
+DIALOG = "You’re about to be signed out"
 IDLE_SECONDS = 24  # the warning comes 20 seconds before the end
 
 
@@ -41,7 +45,7 @@ def test_every_open_tab_says_so_when_its_session_is_ended_elsewhere(
     tabs = [page, context.new_page(), context.new_page()]
     for tab in tabs[1:]:
         tab.goto("/account")
-    page.wait_for_timeout(500)
+    page.wait_for_function("async () => (await navigator.locks.query()).pending.length === 2")
     assert len(polls) == 1, "one poll for all tabs"
 
     sessions.delete_many({})
@@ -70,7 +74,6 @@ def test_another_tab_takes_over_when_the_one_that_polls_is_closed(
 def test_a_sign_in_on_another_device_is_shown_at_once(page: Page, chromium: Browser, site: Site) -> None:
     with page.expect_request("**/api/events**"):
         sign_up(page)
-    page.wait_for_timeout(300)
     with chromium.new_context(base_url=site.url) as phone:
         elsewhere = phone.new_page()
         elsewhere.goto("/login")
@@ -90,13 +93,177 @@ def test_a_signed_out_tab_is_told_when_another_tab_signs_out(page: Page, context
     expect(page.get_by_role("alert")).to_contain_text(SIGNED_OUT)
 
 
+def test_the_other_tabs_are_told_that_all_other_devices_were_signed_out(
+    page: Page, context: BrowserContext, chromium: Browser, site: Site
+) -> None:
+    sign_up(page)
+    page.wait_for_url("**/account")
+    second = context.new_page()
+    with chromium.new_context(base_url=site.url) as phone:
+        elsewhere = phone.new_page()
+        elsewhere.goto("/login")
+        sign_in(elsewhere)
+        elsewhere.wait_for_url("**/account")
+    second.goto("/account/sessions")
+    second.get_by_role("button", name="Sign out the other device").click()
+
+    expect(second.get_by_role("status")).to_have_text("1 other device has been signed out.")
+    expect(page.get_by_role("log")).to_contain_text("All other devices were signed out.")
+    expect(second.get_by_role("log")).not_to_contain_text("All other devices were signed out.")
+
+
+def test_a_tab_that_cannot_ask_at_the_end_of_its_session_asks_again(page: Page, sessions: Any) -> None:
+    with page.expect_request("**/api/events**"):
+        sign_up(page)
+    page.wait_for_url("**/account")
+    page.route("**/api/events?wait=0**", lambda route: route.abort(), times=1)
+    sessions.delete_many({})
+
+    expect(page.get_by_role("alert")).to_contain_text(SIGNED_OUT)
+
+
+class TestWithoutWebLocks:
+    """A page without https has none, nor has an old browser: every tab polls, two at a time."""
+
+    @pytest.fixture
+    def context(self, context: BrowserContext) -> BrowserContext:
+        context.add_init_script("Object.defineProperty(Navigator.prototype, 'locks', { value: undefined })")
+        return context
+
+    def test_three_tabs_do_not_fight_and_all_are_told_everything_once(
+        self, page: Page, context: BrowserContext, polls: list[Request], chromium: Browser, sessions: Any
+    ) -> None:
+        sign_up(page)
+        page.wait_for_url("**/account")
+        second, third = context.new_page(), context.new_page()
+        with page.expect_response(lambda answer: answer.status == 429):
+            for tab in (second, third):
+                with tab.expect_request("**/api/events**"):
+                    tab.goto("/account")
+        sent = len(polls)
+        page.wait_for_timeout(1500)
+        assert len(polls) == sent, "whoever was sent away stays away"
+
+        with chromium.new_context(base_url=page.url.removesuffix("/account")) as phone:
+            elsewhere = phone.new_page()
+            elsewhere.goto("/login")
+            sign_in(elsewhere)
+            elsewhere.wait_for_url("**/account")
+        for tab in (page, second, third):
+            expect(tab.get_by_role("log")).to_contain_text("New sign-in to your account:")
+        sessions.delete_many({})
+        for tab in (page, second, third):
+            expect(tab.get_by_role("alert")).to_contain_text(SIGNED_OUT)
+            expect(tab.get_by_role("log").locator("p")).to_have_count(1)
+
+
+class TestWhenTheSiteIsAway:
+    """`start` starts the site, and after `stop` again on the same port."""
+
+    @pytest.fixture
+    def start(self, mongodb_uri: str, database_name: str, tmp_path: Path) -> Iterator[Callable[..., Site]]:
+        with ExitStack() as stack:
+
+            def start(port: str = "0") -> Site:
+                return stack.enter_context(
+                    running(
+                        "--mongodb-uri", mongodb_uri, "--mongodb-database", database_name,
+                        "--data-dir", str(tmp_path), "--argon2-memory-kib", "7168",
+                        "--poll-timeout", "1", "--port", port,
+                    )
+                )  # fmt: skip
+
+            yield start
+
+    @pytest.fixture
+    def site(self, start: Callable[..., Site]) -> Site:
+        return start()
+
+    @pytest.fixture
+    def context(self, context: BrowserContext) -> BrowserContext:
+        """Notes when a page asked, in seconds. `chance` is what is random about its delays."""
+        context.add_init_script("""
+            window.asked = []; window.chance = 0;
+            Math.random = () => chance;
+            const fetched = fetch;
+            window.fetch = (...what) => { asked.push(performance.now() / 1000); return fetched(...what); };
+        """)
+        return context
+
+    def test_it_is_asked_again_with_growing_spread_delays_until_it_is_back(
+        self, page: Page, site: Site, start: Callable[..., Site], sessions: Any
+    ) -> None:
+        with page.expect_response("**/api/events**"):
+            sign_up(page)
+        page.wait_for_url("**/account")
+        site.stop(signal.SIGKILL)
+        before = page.evaluate("asked.length")
+        page.wait_for_function("count => asked.length >= count + 3", arg=before)
+        asked = page.evaluate("asked")[-3:]
+        start(site.url.rpartition(":")[2])
+        sessions.delete_many({})
+
+        for first, second, least in zip(asked, asked[1:], (1, 2), strict=False):
+            assert least - 0.1 < second - first < 2 * least - 0.1
+        expect(page.get_by_role("alert")).to_contain_text(SIGNED_OUT, timeout=15_000)
+
+    def test_when_the_network_is_back_it_is_asked_at_once(
+        self, page: Page, context: BrowserContext, sessions: Any
+    ) -> None:
+        with page.expect_response("**/api/events**"):
+            sign_up(page)
+        page.wait_for_url("**/account")
+        page.evaluate("chance = 1")
+        context.set_offline(True)
+        before = page.evaluate("asked.length")
+        page.wait_for_function("count => asked.length >= count + 3", arg=before)
+        sessions.delete_many({})
+        context.set_offline(False)
+
+        expect(page.get_by_role("alert")).to_contain_text(SIGNED_OUT, timeout=2500)
+
+    def test_a_page_that_slept_while_its_connection_died_catches_up(
+        self, page: Page, chromium: Browser, site: Site, start: Callable[..., Site], sessions: Any
+    ) -> None:
+        with page.expect_response("**/api/events**"):
+            sign_up(page)
+        page.wait_for_url("**/account")
+        processes = chromium.new_browser_cdp_session().send("SystemInfo.getProcessInfo")["processInfo"]
+        pages = [process["id"] for process in processes if process["type"] == "renderer"]
+        for pid in pages:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            site.stop(signal.SIGKILL)
+            start(site.url.rpartition(":")[2])
+            sessions.delete_many({})
+        finally:
+            for pid in pages:
+                os.kill(pid, signal.SIGCONT)
+
+        expect(page.get_by_role("alert")).to_contain_text(SIGNED_OUT)
+
+
+def test_after_a_long_sleep_a_page_does_not_wait_for_an_answer_that_may_never_come(page: Page) -> None:
+    """Only the clock has moved on: a browser's timers stand still while its computer sleeps."""
+    page.add_init_script("""
+        const now = Date.now; let slept = 0;
+        Date.now = () => now() + slept;
+        window.sleep = (seconds) => slept += seconds * 1000;
+    """)
+    with page.expect_request("**/api/events?wait=25**"):
+        sign_up(page)
+    page.wait_for_url("**/account")
+    with page.expect_request("**/api/events?wait=25**", timeout=5000):
+        page.evaluate("sleep(300)")
+
+
 @pytest.mark.parametrize("site", [["--session-idle-timeout", str(IDLE_SECONDS)]], indirect=True)
 class TestTheWarningBeforeTheEnd:
     def test_who_stays_keeps_the_session_and_the_warning_goes(
         self, page: Page, sessions: Any, tmp_path: Path
     ) -> None:
         sign_up(page)
-        dialog = page.get_by_role("dialog", name="You’re about to be signed out")
+        dialog = page.get_by_role("dialog", name=DIALOG)
         expect(dialog).to_be_visible(timeout=15_000)
         expect(dialog).to_contain_text("seconds")
         expect(dialog.get_by_role("button", name="Stay signed in")).to_be_focused()
@@ -108,6 +275,17 @@ class TestTheWarningBeforeTheEnd:
         page.wait_for_timeout(1500)
         assert sessions.find_one()["expires_at"] > before
 
+    def test_who_would_rather_go_signs_out_by_keyboard(self, page: Page, sessions: Any) -> None:
+        sign_up(page)
+        dialog = page.get_by_role("dialog", name=DIALOG)
+        expect(dialog).to_be_visible(timeout=15_000)
+        page.keyboard.press("Tab")
+        expect(dialog.get_by_role("button", name="Sign out")).to_be_focused()
+        page.keyboard.press("Enter")
+
+        expect(page.get_by_role("navigation").get_by_role("link", name="Sign in")).to_be_visible()
+        assert sessions.count_documents({}) == 0
+
     def test_who_does_nothing_is_signed_out_and_told_why(self, page: Page) -> None:
         sign_up(page)
         expect(page.get_by_role("dialog")).to_be_visible(timeout=15_000)
@@ -117,15 +295,6 @@ class TestTheWarningBeforeTheEnd:
         page.reload()
         expect(page.get_by_role("heading", name="Sign in")).to_be_visible()
         expect(page.get_by_role("status")).to_contain_text("Your session has ended")
-
-    def test_who_has_finished_signs_out_right_there(self, page: Page, sessions: Any) -> None:
-        sign_up(page)
-        dialog = page.get_by_role("dialog")
-        expect(dialog).to_be_visible(timeout=15_000)
-        dialog.get_by_role("button", name="Sign out").click()
-
-        expect(page.get_by_role("navigation").get_by_role("link", name="Sign in")).to_be_visible()
-        assert sessions.count_documents({}) == 0
 
 
 @pytest.mark.parametrize("site", [["--session-absolute-timeout", str(IDLE_SECONDS)]], indirect=True)
