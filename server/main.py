@@ -57,6 +57,17 @@ def run(command_line: CommandLine) -> int:
     return 0
 
 
+def make_server(app: Application) -> HTTPServer:
+    """A server for the site, with limits to what a client may send and how long it may keep us waiting."""
+    return HTTPServer(
+        app,
+        max_body_size=MAX_BODY_BYTES,
+        max_header_size=MAX_HEADER_BYTES,
+        body_timeout=BODY_SECONDS,
+        idle_connection_timeout=IDLE_CONNECTION_SECONDS,
+    )
+
+
 async def _perform(command_line: CommandLine) -> None:
     settings, command, arguments = command_line.settings, command_line.command, command_line.arguments
     if not command:

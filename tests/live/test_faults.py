@@ -16,7 +16,7 @@ from settings import Settings
 from tests.client import Browser
 from tests.conftest import SECRET
 from tests.live.mongods import ReplicaSet, replica_set, standalone
-from tests.live.tools import ANN, body, held, poll, seqs, user_id
+from tests.live.tools import ANN, body, held, held_by, poll, seqs, user_id
 from tests.sessions.tools import failing
 from tests.site import Site, running
 
@@ -158,7 +158,8 @@ async def test_a_session_ended_in_one_process_ends_the_polls_in_the_other(sites:
     await here.sign_up(ANN)
     there.cookies = here.cookies
     polls = [poll(here, wait=15), poll(there, wait=15), poll(there, wait=15)]
-    await asyncio.sleep(0.5)
+    await held_by(sites[0], 1)
+    await held_by(sites[1], 2)
     began = time.monotonic()
     await here.copy().sign_out()
 
@@ -176,7 +177,7 @@ async def test_news_of_one_process_reach_the_other_and_a_restart_loses_none(site
     assert seqs(await waiting) == [1]
 
     waiting = poll(ann, after=1, wait=15)
-    await asyncio.sleep(0.3)
+    await held_by(sites[0])
     began = time.monotonic()
     status, _ = await asyncio.to_thread(sites[0].stop)
     stopped = await waiting

@@ -5,8 +5,10 @@ import time
 from typing import Any
 
 import pytest
+from tornado.testing import bind_unused_port
 
 from server.live import UnsendableEvent
+from server.main import make_server
 from server.services import Services
 from tests.client import PASSWORD, Browser
 from tests.live.tools import ANN, body, held, poll, seqs, user_id
@@ -207,6 +209,28 @@ async def test_a_client_that_leaves_frees_its_place_at_once_and_is_logged_as_499
             await asyncio.sleep(0.005)
         while not any("/api/events 499" in line for line in caplog.messages):
             await asyncio.sleep(0.005)
+
+
+@pytest.mark.covers("AV-7")
+async def test_a_client_that_vanishes_without_a_word_is_gone_after_its_poll_and_the_idle_limit(
+    ann: Browser, services: Services, app: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when its network is gone: nothing comes from it any more, no end of the connection either."""
+    monkeypatch.setattr("server.main.IDLE_CONNECTION_SECONDS", 0.5)
+    server, (listening, port) = make_server(app), bind_unused_port()
+    server.add_socket(listening)
+    cookie = "; ".join(f"{name}={value}" for name, value in ann.cookies.items())
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET /api/events?wait=0.3 HTTP/1.1\r\nHost: localhost\r\nCookie: {cookie}\r\n\r\n".encode())
+    await held(services)
+    async with asyncio.timeout(5):
+        while len(services.live.hub):
+            await asyncio.sleep(0.005)
+        answer = await reader.read()  # to the end of the connection
+
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    writer.close()
+    server.stop()
 
 
 @pytest.mark.covers("AV-9")

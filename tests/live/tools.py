@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 from typing import Any
 
 from tornado.httpclient import HTTPResponse
 
 from server.services import Services
 from tests.client import Browser
+from tests.site import Site
 
 ANN = "ann@example.com"
 
@@ -31,6 +33,18 @@ async def held(services: Services, count: int = 1) -> None:
     """Returns once so many polls wait, and have looked at what there was before."""
     async with asyncio.timeout(10):
         while sum(waiter.is_waiting for waiter in services.live.hub.waiters()) != count:
+            await asyncio.sleep(0.005)
+
+
+async def held_by(site: Site, count: int = 1) -> None:
+    """Returns once so many polls are held by a site that runs as its own process."""
+    browser = Browser(site.url)
+    async with asyncio.timeout(10):
+        while True:
+            figures = (await browser.get("/metrics")).body.decode()
+            under_way = re.search(r"^latchkey_requests_in_flight (\S+)", figures, re.MULTILINE)
+            if under_way and float(under_way[1]) == count + 1:  # ours is one too
+                return
             await asyncio.sleep(0.005)
 
 
