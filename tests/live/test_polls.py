@@ -339,6 +339,24 @@ async def test_a_revoked_session_is_told_to_the_others_and_its_own_polls_end(
     assert [event["type"] for event in body(await told)["events"]] == ["session_revoked"]
 
 
+async def test_signing_all_others_out_is_told_to_who_stays(
+    ann: Browser, other_browser: Browser, services: Services
+) -> None:
+    await other_browser.sign_in(ANN)
+    told, ended = poll(ann, after=1), poll(other_browser)
+    await held(services, 2)
+    assert body(await ann.call("DELETE", "/api/sessions")) == {"ended": 1}
+    assert body(await ended)["code"] == "session_ended"
+    (event,) = body(await told)["events"]
+    assert (event["seq"], event["type"]) == (2, "sessions_revoked")
+
+    assert body(await ann.call("DELETE", "/api/sessions")) == {"ended": 0}
+    await other_browser.sign_in(ANN)
+    await ann.submit("/account/sessions/revoke-others", {}, page="/account/sessions")
+    events = body(await poll(ann, after=2, wait=0))["events"]
+    assert [event["type"] for event in events] == ["signed_in", "sessions_revoked"]
+
+
 async def test_a_new_password_is_told_and_ends_the_polls_of_all_other_sessions(
     ann: Browser, other_browser: Browser, services: Services
 ) -> None:
