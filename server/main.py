@@ -57,14 +57,17 @@ def run(command_line: CommandLine) -> int:
     return 0
 
 
-def make_server(app: Application) -> HTTPServer:
-    """A server for the site, with limits to what a client may send and how long it may keep us waiting."""
+def make_server(
+    app: Application, body_seconds: float = BODY_SECONDS, idle_seconds: float = IDLE_CONNECTION_SECONDS
+) -> HTTPServer:
+    """A server for the site, with limits on what a client may send, and on how long it may take for a body,
+    and for headers after it connected or was answered last: slow ones would hold connections for ever."""
     return HTTPServer(
         app,
         max_body_size=MAX_BODY_BYTES,
         max_header_size=MAX_HEADER_BYTES,
-        body_timeout=BODY_SECONDS,
-        idle_connection_timeout=IDLE_CONNECTION_SECONDS,
+        body_timeout=body_seconds,
+        idle_connection_timeout=idle_seconds,
     )
 
 
@@ -138,20 +141,6 @@ async def _answer(
     _announce(url(settings.host, listening), *further_lines)
     await stop.wait()
     await _drain(server, app, settings.drain_timeout)
-
-
-def make_server(
-    app: Application, body_seconds: float = BODY_SECONDS, idle_seconds: float = IDLE_CONNECTION_SECONDS
-) -> HTTPServer:
-    """A server for the site, with limits on what a client may send, and on how long it may take for a body,
-    and for headers after it connected or was answered last: slow ones would hold connections for ever."""
-    return HTTPServer(
-        app,
-        max_body_size=MAX_BODY_BYTES,
-        max_header_size=MAX_HEADER_BYTES,
-        body_timeout=body_seconds,
-        idle_connection_timeout=idle_seconds,
-    )
 
 
 def _limit_forms() -> None:
