@@ -213,11 +213,10 @@ async def test_a_client_that_leaves_frees_its_place_at_once_and_is_logged_as_499
 
 @pytest.mark.covers("AV-7")
 async def test_a_client_that_vanishes_without_a_word_is_gone_after_its_poll_and_the_idle_limit(
-    ann: Browser, services: Services, app: Any, monkeypatch: pytest.MonkeyPatch
+    ann: Browser, services: Services, app: Any
 ) -> None:
     """As when its network is gone: nothing comes from it any more, no end of the connection either."""
-    monkeypatch.setattr("server.main.IDLE_CONNECTION_SECONDS", 0.5)
-    server, (listening, port) = make_server(app), bind_unused_port()
+    server, (listening, port) = make_server(app, idle_seconds=0.5), bind_unused_port()
     server.add_socket(listening)
     cookie = "; ".join(f"{name}={value}" for name, value in ann.cookies.items())
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
