@@ -89,7 +89,7 @@ class PageHandler(BaseHandler):
         self.set_header("Retry-After", str(error.retry_after))
         minutes = ceil(error.retry_after / 60)
         wait = "a minute" if minutes == 1 else f"{minutes} minutes"
-        return f"Too many tries: wait {wait}, then try again"
+        return f"Too many tries. Wait {wait}, then try again"
 
     def get_template_namespace(self) -> dict[str, Any]:
         namespace = super().get_template_namespace()
