@@ -55,14 +55,12 @@ async def open_stream(
     Never more than one a process: each keeps one of motor's few threads busy. Raises `PyMongoError`, when it
     is opened and while it is read.
     """
-    # The server answers after this time even if nothing happened: well before the client's own time limit.
-    await_ms = min(LONGEST_AWAIT_MS, int(deadline * 500))
-    async with database.watch(pipeline) as stream:
-        start = stream.resume_token
-    # From here on with a cursor: motor's stream goes through a thread and back for every change, its cursor
-    # for every batch, and when all sessions end at once there are thousands in one.
-    cursor = database.aggregate(
-        [{"$changeStream": {"resumeAfter": start}}, *pipeline], maxAwaitTimeMS=await_ms
+    # Not `watch`: motor takes that through a thread and back for every change, a cursor for every batch, and
+    # when all sessions end at once there are thousands in one.
+    cursor = await database.cursor_command(
+        {"aggregate": 1, "pipeline": [{"$changeStream": {}}, *pipeline], "cursor": {}},
+        # The server answers after this time even if nothing happened: well before the client's own limit.
+        max_await_time_ms=min(LONGEST_AWAIT_MS, int(deadline * 500)),
     )
     try:
         yield _all_of(cursor)
