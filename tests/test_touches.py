@@ -126,3 +126,14 @@ async def test_a_write_has_a_bounded_size(store: Writes, touches: Touches) -> No
     await touches.flush()
 
     assert [len(active) for active, _ in store.writes] == [MAX_WRITE, 1]
+
+
+async def test_a_tick_makes_one_write_however_many_sessions_wait(store: Writes, touches: Touches) -> None:
+    for number in range(MAX_WRITE + 1):
+        touches.add(str(number).encode())
+    for already_written in (0, MAX_WRITE):
+        assert sum(len(active) for active, _ in store.writes) == already_written
+        store.written.clear()
+        await store.written.wait()
+
+    assert [len(active) for active, _ in store.writes] == [MAX_WRITE, 1]

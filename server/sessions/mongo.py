@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import ReadPreference, ReturnDocument, WriteConcern
+from pymongo import ReadPreference, ReturnDocument, UpdateMany, WriteConcern
 from pymongo.errors import OperationFailure, PyMongoError
 
 from server.sessions.cipher import ValueCipher
@@ -27,6 +27,8 @@ logger = logging.getLogger("latchkey.sessions")
 # Judged by the database's clock inside the query: the TTL index only cleans up, and does so once a minute.
 _UNEXPIRED = {"$expr": {"$gt": ["$expires_at", "$$NOW"]}}
 _ALIVE = {"retired": {"$exists": False}, **_UNEXPIRED}
+_SEEN = ("seen_at",)
+_ACTIVE = ("seen_at", "active_at")
 
 
 @asynccontextmanager
@@ -141,23 +143,10 @@ class MongoSessionStore:
         return self._documents.read_live(document) if document else None
 
     async def touch(self, active_ids: Collection[bytes], seen_ids: Collection[bytes] = ()) -> None:
-        idle_end = {"$add": ["$$NOW", {"$multiply": ["$lifetime.idle", 1000]}]}
-        is_active = {"$in": ["$_id", list(active_ids)]}
-        async with store_errors(self._deadline):
-            await self._relaxed.update_many(
-                {"_id": {"$in": [*active_ids, *seen_ids]}, **_ALIVE},
-                [
-                    {
-                        "$set": {
-                            "seen_at": "$$NOW",
-                            "active_at": {"$cond": [is_active, "$$NOW", "$active_at"]}
-                            if seen_ids
-                            else "$$NOW",
-                            "expires_at": {"$min": [idle_end, "$ends_at"]},
-                        }
-                    }
-                ],
-            )
+        updates = [_touching(ids, moved) for ids, moved in ((active_ids, _ACTIVE), (seen_ids, _SEEN)) if ids]
+        if updates:  # one command, whichever they are
+            async with store_errors(self._deadline):
+                await self._relaxed.bulk_write(updates, ordered=False)
 
     async def retire(self, session_id: bytes, rev: int | None = None) -> bool:
         mark = {
@@ -251,3 +240,9 @@ class MongoSessionStore:
 
 def _live(session_id: bytes, rev: int | None) -> dict[str, Any]:
     return {"_id": session_id, **_ALIVE} if rev is None else {"_id": session_id, "rev": rev, **_ALIVE}
+
+
+def _touching(ids: Collection[bytes], moved: Collection[str]) -> UpdateMany:
+    idle_end = {"$add": ["$$NOW", {"$multiply": ["$lifetime.idle", 1000]}]}
+    times = dict.fromkeys(moved, "$$NOW") | {"expires_at": {"$min": [idle_end, "$ends_at"]}}
+    return UpdateMany({"_id": {"$in": list(ids)}, **_ALIVE}, [{"$set": times}])

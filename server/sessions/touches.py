@@ -4,12 +4,13 @@ import asyncio
 import logging
 from collections.abc import Collection
 from contextlib import suppress
+from itertools import islice
 from typing import Protocol
 
 from server.sessions.store import StoreUnavailable
 
 TICK_SECONDS = 1.0
-MAX_WRITE = 1000
+MAX_WRITE = 5000  # takes a quarter of a second; a store that is slow must not fail at the whole of it
 MAX_WAITING = 100_000
 
 logger = logging.getLogger("latchkey.sessions")
@@ -23,8 +24,9 @@ class Touches:
     """Collects the sessions that must be kept alive and writes them `tick` seconds after the first.
 
     A session is written once however many requests ask for it, and not again in the tick after, when requests
-    that were loaded before the write still end. A write that fails is tried again with the next. Beyond
-    100,000 sessions new ones are not taken: their next request asks again.
+    that were loaded before the write still end. A write has at most 5,000 sessions; those that are left, or
+    that could not be written, go with the next. Beyond 100,000 new ones are not taken: their next request
+    asks again.
     """
 
     def __init__(self, write: _Write, tick: float = TICK_SECONDS) -> None:
@@ -48,16 +50,7 @@ class Touches:
     async def flush(self) -> None:
         """Writes what is waiting, now. Raises `StoreUnavailable`; then it waits on."""
         while self._waiting:
-            batch = dict(list(self._waiting.items())[:MAX_WRITE])
-            await self._write(
-                [session_id for session_id, is_active in batch.items() if is_active],
-                [session_id for session_id, is_active in batch.items() if not is_active],
-            )
-            for session_id, is_active in batch.items():
-                # It may have become more than it was while the write was under way.
-                if self._waiting.get(session_id) == is_active:
-                    del self._waiting[session_id]
-            self._written |= batch
+            await self._write_some()
 
     async def close(self) -> None:
         """Writes what is waiting, and stops. A store that is away is not waited for."""
@@ -82,10 +75,22 @@ class Touches:
 
     async def _write_and_wait(self) -> None:
         try:
-            await self.flush()
+            await self._write_some()
         except StoreUnavailable as error:
             logger.warning("%d touches wait for the store: %s", len(self._waiting), error)
         finally:
             self._writer = None
         # One more tick even if nothing is left, to forget what was written.
         self._wait_a_tick()
+
+    async def _write_some(self) -> None:
+        batch = dict(islice(self._waiting.items(), MAX_WRITE))
+        await self._write(
+            [session_id for session_id, is_active in batch.items() if is_active],
+            [session_id for session_id, is_active in batch.items() if not is_active],
+        )
+        for session_id, is_active in batch.items():
+            # It may have become more than it was while the write was under way.
+            if self._waiting.get(session_id) == is_active:
+                del self._waiting[session_id]
+        self._written |= batch
