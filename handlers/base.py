@@ -138,8 +138,8 @@ class BaseHandler(SiteHandler, SessionHandler):
 
     def set_default_headers(self) -> None:
         add_security_headers(self._headers, is_page=self.is_page, is_secure=self.settings["is_secure"])
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Request-ID", self.request_id)
+        self._headers["Cache-Control"] = "no-store"
+        self._headers["X-Request-ID"] = self.request_id
         if self.settings["stopping"].is_set():
             self.set_header("Connection", "close")
 

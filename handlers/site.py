@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tornado.concurrent import future_add_done_callback
 from tornado.web import HTTPError, RequestHandler
 
 from server.proxies import forwarded_protocol
@@ -34,7 +35,7 @@ class SiteHandler(RequestHandler):
     def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Any:
         sent = super().finish(chunk)
         # A stopping server waits until the last byte has gone out, not until the handler has ended.
-        sent.add_done_callback(lambda _: self.settings["in_flight"].discard(self))
+        future_add_done_callback(sent, lambda _: self.settings["in_flight"].discard(self))
         return sent
 
     def _origin_matches_host(self, origin: str) -> bool:
