@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import os
 import re
+import sys
+from pathlib import Path
 from statistics import median
 from time import perf_counter
 
 import pytest
 
 from server.accounts import Blocklist
+from server.accounts.passwords import NICENESS
 from server.services import Services
 from settings import Settings
 from tests.client import PASSWORD, Browser
@@ -196,6 +200,15 @@ async def test_the_time_of_an_answer_does_not_tell_who_has_an_account(browser: B
 
     # A hash that was left out would make one of them a third of the other.
     assert 0.75 < median(known) / median(unknown) < 1.33
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own here")
+async def test_threads_that_hash_step_back_behind_everything_else(browser: Browser) -> None:
+    await make(browser, PASSWORD)
+
+    threads = [int(task.name) for task in Path("/proc/self/task").iterdir()]
+    usual = os.getpriority(os.PRIO_PROCESS, 0)
+    assert {os.getpriority(os.PRIO_PROCESS, thread) - usual for thread in threads} == {0, NICENESS}
 
 
 @pytest.mark.covers("PWD-18", "AV-1")

@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import sys
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Self, TypeVar
@@ -10,6 +12,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 MAX_WAITING = 32
+NICENESS = 5
 
 T = TypeVar("T")
 
@@ -22,14 +25,17 @@ class Passwords:
     """Hashes and verifies passwords, `async with` it: the threads end with the block.
 
     Parameters as in OWASP's Password Storage Cheat Sheet: `memory_kib` KiB and `time_cost` passes, one lane.
-    There are as many threads as cores, which bounds the memory too, and at most 32 callers wait for one.
+    There are as many threads as cores, which bounds the memory too, and at most 32 callers wait for one. On
+    Linux they step back behind everything else that runs: other requests must not feel them.
     Passwords are compared byte by byte as UTF-8, neither trimmed nor normalised (ASVS 6.2.8).
     """
 
     def __init__(self, memory_kib: int, time_cost: int) -> None:
         self._hasher = PasswordHasher(time_cost=time_cost, memory_cost=memory_kib, parallelism=1)
         self._workers = os.cpu_count() or 1
-        self._pool = ThreadPoolExecutor(self._workers, thread_name_prefix="argon2")
+        self._pool = ThreadPoolExecutor(
+            self._workers, thread_name_prefix="argon2", initializer=_let_others_go_first
+        )
         self._pending = 0
         self._decoy = ""
 
@@ -69,3 +75,9 @@ class Passwords:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._pending -= 1
+
+
+def _let_others_go_first() -> None:
+    if sys.platform == "linux":  # elsewhere a thread has no priority of its own to lower
+        thread = threading.get_native_id()
+        os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)

@@ -29,6 +29,11 @@ CONNECTIONS = (1, 32, 128)
 ROUNDS = 3
 SECONDS = 3
 WARM_UP_SECONDS = 1
+AIMS_AT = 32
+"""The connections at which the site is to be so many times as fast as its peers."""
+AIMS = {peers.EXPRESS: 3, peers.EXPRESS_TOUCH_AFTER: 1.8, peers.STARSESSIONS: 1, peers.BARE: 0.55}
+MOST_OPERATIONS = 0.15
+MOST_CPU_OF_TWO = 1.1
 COUNTED = ("find", "insert", "update", "delete", "findAndModify")
 
 
@@ -72,7 +77,7 @@ def main() -> int:
             stack.enter_context(server)
             for server in (
                 peers.latchkey(uri, folder, SESSIONS),
-                peers.latchkey(uri, folder, SESSIONS, "--processes", "2", name="Latchkey, two processes"),
+                peers.latchkey(uri, folder, SESSIONS, "--processes", "2", name=peers.OURS_TWICE),
                 peers.express(uri, folder, SESSIONS, 0),
                 peers.express(uri, folder, SESSIONS, peers.TOUCH_AFTER),
                 peers.starsessions(redis_url, folder, SESSIONS),
@@ -144,22 +149,42 @@ def text_of(measured: dict[tuple[str, int], list[Measured]], versions: list[str]
         f"{SESSIONS} sessions, {ROUNDS} rounds of {SECONDS} s in turn: all rates, and the median of all "
         "else. CPU and operations are per request."
     )
-    return f"{report.machine(*versions)} {how}\n\n{report.table(head, rows)}"
+    aims = report.table([f"at {AIMS_AT} connections", "aim", "reached"], aims_of(measured))
+    return f"{report.machine(*versions)} {how}\n\n{report.table(head, rows)}\n\n{aims}"
+
+
+def aims_of(measured: dict[tuple[str, int], list[Measured]]) -> list[list[str]]:
+    ours, twice = (measured[name, AIMS_AT] for name in (peers.OURS, peers.OURS_TWICE))
+    operations = median(run.operations for run in ours)
+    cpu = median(run.server_cpu for run in twice) / median(run.server_cpu for run in ours)
+    faster = [
+        [f"as fast as {name}", f"{aim}x", f"{ratio(ours, measured[name, AIMS_AT]):.2f}x"]
+        for name, aim in AIMS.items()
+        if (name, AIMS_AT) in measured
+    ]
+    return [
+        *faster,
+        ["database operations a request", f"at most {MOST_OPERATIONS}", f"{operations:.3f}"],
+        ["CPU a request, two processes against one", f"at most {MOST_CPU_OF_TWO}x", f"{cpu:.2f}x"],
+    ]
 
 
 def row_of(name: str, connections: int, runs: list[Measured], ours: list[Measured]) -> list[str]:
-    ratio = median(run.result.rate for run in ours) / median(run.result.rate for run in runs)
     return [
         str(connections),
         name,
         " / ".join(f"{run.result.rate:.0f}" for run in runs),
-        f"{ratio:.2f}x" if name != peers.OURS else "",
+        f"{ratio(ours, runs):.2f}x" if name != peers.OURS else "",
         f"{median(run.result.p50 for run in runs):.1f}",
         f"{median(run.result.p99 for run in runs):.1f}",
         f"{median(run.server_cpu for run in runs):.0f}",
         f"{median(run.database_cpu for run in runs):.0f}",
         f"{median(run.operations for run in runs):.3f}",
     ]
+
+
+def ratio(ours: list[Measured], theirs: list[Measured]) -> float:
+    return median(run.result.rate for run in ours) / median(run.result.rate for run in theirs)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,13 @@ from tests.site import running
 
 HERE = Path(__file__).parent
 OURS = "Latchkey"
+OURS_TWICE = "Latchkey, two processes"
+EXPRESS = "Express 5, express-session, connect-mongo"
+STARSESSIONS = "Starlette, starsessions on Redis"
+BARE = "a bare Tornado handler"
 SECRET = "a-secret-for-benchmarks-of-forty-characters"
 TOUCH_AFTER = 60
+EXPRESS_TOUCH_AFTER = f"{EXPRESS}, touchAfter {TOUCH_AFTER} s"
 PARALLEL_SIGN_INS = 50
 
 
@@ -49,9 +54,7 @@ def latchkey(uri: str, folder: Path, sessions: int, *arguments: str, name: str =
 
 @contextmanager
 def express(uri: str, folder: Path, sessions: int, touch_after: int) -> Iterator[Peer]:
-    name = "Express 5, express-session, connect-mongo" + (
-        f", touchAfter {touch_after} s" if touch_after else ""
-    )
+    name = EXPRESS_TOUCH_AFTER if touch_after else EXPRESS
     if not (shutil.which("node") and shutil.which("npm")):
         yield Peer(name, missing="apt-get install nodejs npm")
         return
@@ -64,7 +67,7 @@ def express(uri: str, folder: Path, sessions: int, touch_after: int) -> Iterator
 
 @contextmanager
 def starsessions(redis_url: str, folder: Path, sessions: int) -> Iterator[Peer]:
-    name = "Starlette, starsessions on Redis"
+    name = STARSESSIONS
     if not redis_url:
         yield Peer(name, missing="apt-get install redis-server")
         return
@@ -76,7 +79,7 @@ def starsessions(redis_url: str, folder: Path, sessions: int) -> Iterator[Peer]:
 @contextmanager
 def bare(folder: Path) -> Iterator[Peer]:
     with _started([sys.executable, "-m", "tests.benchmarks.bare_peer"], {}) as (url, pid):
-        yield Peer("a bare Tornado handler", url, pid, _kept(folder / "bare.cookies", ["none=1"]))
+        yield Peer(BARE, url, pid, _kept(folder / "bare.cookies", ["none=1"]))
 
 
 @contextmanager

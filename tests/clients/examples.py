@@ -1,12 +1,14 @@
-"""The examples of docs/api.md."""
+"""The examples of docs/."""
 
 import re
 from pathlib import Path
 
-API = Path(__file__).parent.parent.parent / "docs" / "api.md"
+DOCS = Path(__file__).parent.parent.parent / "docs"
+API = DOCS / "api.md"
+LIVE = DOCS / "live.md"
 
 
-def example(language: str, site: str) -> str:
-    """The one example in this language, for the site at this origin."""
-    (text,) = re.findall(rf"^```{language}\n(.*?)^```$", API.read_text(), re.MULTILINE | re.DOTALL)
-    return str(text).replace("http://127.0.0.1:8000", site)
+def example(language: str, site: str, page: Path = API) -> str:
+    """The first example in this language on the page, for the site at this origin."""
+    found = re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    return str(found[0]).replace("http://127.0.0.1:8000", site)

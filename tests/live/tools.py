@@ -38,12 +38,16 @@ async def held(services: Services, count: int = 1) -> None:
 
 async def held_by(site: Site, count: int = 1) -> None:
     """Returns once so many polls are held by a site that runs as its own process."""
-    browser = Browser(site.url)
+    await figure(site, "latchkey_requests_in_flight", count + 1)  # asking is a request too
+
+
+async def figure(site: Site, name: str, value: float) -> None:
+    """Returns once a figure of the site has this value."""
+    browser, pattern = Browser(site.url), re.compile(rf"^{re.escape(name)} (\S+)$", re.MULTILINE)
     async with asyncio.timeout(10):
         while True:
-            figures = (await browser.get("/metrics")).body.decode()
-            under_way = re.search(r"^latchkey_requests_in_flight (\S+)", figures, re.MULTILINE)
-            if under_way and float(under_way[1]) == count + 1:  # ours is one too
+            found = pattern.search((await browser.get("/metrics")).body.decode())
+            if found and float(found[1]) == value:
                 return
             await asyncio.sleep(0.005)
 
