@@ -34,12 +34,12 @@ bench: $(VENV)/for-benchmarks bench-live  ## measures the site against its peers
 	$(BIN)/python -m tests.benchmarks.growth
 	$(BIN)/python -m tests.benchmarks.sign_ins
 
+bench-live: $(VENV)/for-benchmarks  ## the part of bench that holds ten thousand long-polls
+	$(BIN)/python -m tests.benchmarks.live
+
 fuzz: $(VENV)/for-benchmarks  ## strange input to every parser and to a running site, for docs/security.md
 	$(BIN)/python -m tests.fuzz.guided
 	$(BIN)/python -m tests.fuzz.running_site
-
-bench-live: $(VENV)/for-benchmarks  ## that part of it which holds ten thousand long-polls
-	$(BIN)/python -m tests.benchmarks.live
 
 clean:  ## removes the environment and the caches; the data in .data stays
 	rm -rf $(VENV) tests/clients/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis

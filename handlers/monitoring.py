@@ -4,8 +4,7 @@ from ipaddress import ip_address
 from tornado.web import HTTPError
 
 from handlers.base import BaseHandler
-
-_FORWARDING = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+from server.proxies import is_forwarded
 
 
 class MonitoringHandler(BaseHandler):
@@ -65,10 +64,9 @@ class MetricsHandler(MonitoringHandler):
 
     def _is_local(self) -> bool:
         # A proxy on this machine speaks for the whole world, and says so in a header.
-        is_forwarded = any(name in self.request.headers for name in _FORWARDING)
         return (
             self.settings["are_metrics_local"]
-            and not is_forwarded
+            and not is_forwarded(self.request)
             and _is_loopback(self.request.remote_ip or "")
         )
 

@@ -97,7 +97,7 @@ class PageHandler(BaseHandler):
             "site_name": SITE_NAME,
             "csrf_token": self.csrf_token,
             # For the warning before it ends; in some error pages there is none.
-            "member_session": self.session if self.has_session and self.session.user_id else None,
+            "member_session": self.session if self.current_user and self.session.user_id else None,
             "is_registration_open": self.settings["is_registration_open"],
             "notice": self._take_notice(),
             "errors": {},

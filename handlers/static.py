@@ -27,6 +27,11 @@ class SiteStaticHandler(SiteHandler, StaticFileHandler):
             # Files only: they hold no secret that the length of an answer could tell of (BREACH).
             self._transforms = [GZipContentEncoding(self.request)]
 
+    def compute_etag(self) -> str | None:
+        """Tornado's, as a weak one: compressed or not it is the same file, but not the same bytes."""
+        etag = super().compute_etag()
+        return etag and f"W/{etag}"
+
     def validate_absolute_path(self, root: str, absolute_path: str) -> str | None:
         try:
             return super().validate_absolute_path(root, absolute_path)

@@ -1,7 +1,7 @@
 """The security log: who signed in, who tried to, what was refused. Logger `latchkey.security`.
 
 Events have the names of OWASP's Logging Vocabulary. A line carries the event, the request's id and address,
-and what else is known: user id, handle of the session, keyed hash of the account. It never carries an e-mail
+and what else is known: user id, handle of the session, keyed hash of the account. It never carries an email
 address, a password, a token, or anything else that a client wrote (ASVS 16.2.5).
 """
 

@@ -20,7 +20,7 @@ _PURPOSE = "csrf"
 
 
 class CsrfTokens:
-    """Makes and checks tokens. `secrets` are the site's, newest first: the first makes, all are accepted."""
+    """Makes and checks tokens. `site_secrets` are newest first: the first makes, all are accepted."""
 
     def __init__(self, site_secrets: Sequence[str]) -> None:
         # Keys of its own, so that nothing signed for one purpose passes for another.

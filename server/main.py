@@ -30,7 +30,7 @@ from server.processes import Processes, available_cores, same_command
 from server.services import Services, open_services
 from settings import CommandLine, Settings
 
-MAX_BODY_BYTES = 1024 * 1024  # beyond it the connection is cut; handlers refuse far less, in words
+MAX_READ_BYTES = 1024 * 1024  # beyond it the connection is cut; handlers refuse far less, in words
 MAX_HEADER_BYTES = 16 * 1024
 MAX_FORM_FIELDS = 100
 BODY_SECONDS = 10
@@ -64,7 +64,7 @@ def make_server(
     and for headers after it connected or was answered last: slow ones would hold connections for ever."""
     return HTTPServer(
         app,
-        max_body_size=MAX_BODY_BYTES,
+        max_body_size=MAX_READ_BYTES,
         max_header_size=MAX_HEADER_BYTES,
         body_timeout=body_seconds,
         idle_connection_timeout=idle_seconds,

@@ -60,6 +60,11 @@ class TrustedProxies:
             )
 
 
+def is_forwarded(request: HTTPServerRequest) -> bool:
+    """Whether a proxy says that it stands in between, trusted or not."""
+    return any(name in request.headers for name in _FORWARDING)
+
+
 def forwarded_protocol(request: HTTPServerRequest) -> str:
     """What the nearest proxy says the client used, trusted or not, in lower case; "" if it says nothing."""
     return "".join(_values(request, "X-Forwarded-Proto")[-1:]).lower()
@@ -74,4 +79,4 @@ def _is_address(text: str) -> bool:
         ip_address(text)
     except ValueError:
         return False
-    return True
+    return "%" not in text  # what follows is the zone of an IPv6 address, which may be any text

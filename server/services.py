@@ -16,6 +16,7 @@ from server.accounts import (
     Limits,
     Passwords,
     Throttle,
+    User,
     Users,
     device_label,
 )
@@ -84,14 +85,17 @@ async def open_services(settings: Settings, mongodb_uri: str) -> AsyncIterator[S
         throttle = Throttle(database["throttle"], deadline, secrets)
         failures = Failures(database["failures"], deadline, secrets)
         mailboxes = Mailboxes(database["mailboxes"], deadline)
+
+        async def forget(user: User) -> None:
+            await mailboxes.remove(user.id)
+            await failures.forget(user.email)
+
         try:
             await store.create_indexes()
             await users.create_indexes()
             await throttle.create_indexes()
             await failures.create_indexes()
-            endings = await stack.enter_async_context(
-                Endings(users, store, patience=deadline, forget=mailboxes.remove)
-            )
+            endings = await stack.enter_async_context(Endings(users, store, patience=deadline, forget=forget))
         except StoreUnavailable as error:
             raise StartError(f"the database cannot be made ready: {error}") from None
         device_label("curl")  # loads its tables now: somebody's sign-in need not wait for that

@@ -34,6 +34,7 @@ const messages = {
 
 function receive(message) {
   if (hasEnded) return;
+  if (message.user && message.user !== page.user) return showEnd();  // somebody else signed in, in another tab
   if (message.isActive) wasActive = true;
   if (message.endsAt) endsAt = Date.parse(message.endsAt);
   if (message.expiresAt) extend(Date.parse(message.expiresAt));
@@ -137,6 +138,7 @@ async function check() {
 
 function showEnd() {
   hasEnded = true;
+  underWay.abort();
   warning.close();
   const box = document.getElementById("live-ended");
   const why = secondsLeft() > 1 ? box.dataset.elsewhere : box.dataset.idle;
@@ -216,7 +218,8 @@ for (const [target, name] of [[window, "online"], [document, "visibilitychange"]
   target.addEventListener(name, () => { hurry(); tick(); });
 }
 
+tell({ user: page.user });
 setInterval(tick, 1000);
 tick();
 if (navigator.locks) navigator.locks.request("latchkey-live", poll);
-else poll();  // without https there are no locks: every tab polls, and gives way when told so
+else poll();  // plain http from another machine has no locks: every tab polls, and gives way when told so

@@ -40,7 +40,7 @@ async def test_nothing_that_a_client_sends_becomes_a_label(browser: Browser) -> 
     assert b"made-up" not in (await browser.get("/metrics")).body
 
 
-@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "Forwarded"])
+@pytest.mark.parametrize("header", ["X-Forwarded-For", "X-Real-IP", "X-Forwarded-Proto", "Forwarded"])
 async def test_a_proxy_on_this_machine_does_not_open_the_metrics(browser: Browser, header: str) -> None:
     answer = await browser.get("/metrics", headers={header: "for=127.0.0.1"})
 

@@ -74,7 +74,7 @@ def test_whatever_is_sent_the_answer_is_as_described(site: Site, who: str, tmp_p
         [
             Path(sys.executable).with_name("schemathesis"), "run", f"{site.url}/api/openapi.json",
             "--checks", "all",
-            # What an e-mail address is, no schema says: some that it allows are refused, with a 422.
+            # What an email address is, no schema says: some that it allows are refused, with a 422.
             "--exclude-checks", "positive_data_acceptance",
             "--phases", "examples,coverage,fuzzing", "--max-examples", "40",
             "--seed", "1", "--generation-database", "none", "--warnings", "off", "--no-color",

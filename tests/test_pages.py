@@ -256,6 +256,15 @@ async def test_a_form_from_another_site_is_refused(browser: Browser, headers: di
 
 
 @pytest.mark.covers("TOK-11")
+async def test_pages_are_there_for_a_session_that_has_lost_its_profile(
+    browser: Browser, sessions: Any
+) -> None:
+    await browser.sign_up("ann@example.com")
+    await sessions.update_one({}, {"$unset": {"data.user": 1}})
+
+    assert [(await browser.get(path)).code for path in ("/", "/login", "/nothing")] == [200, 200, 404]
+
+
 async def test_visitors_leave_no_sessions_behind(browser: Browser, sessions: Any) -> None:
     for path in ("/", "/login", "/signup", "/account", "/nowhere", "/api/session"):
         answer = await browser.get(path)

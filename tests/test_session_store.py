@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from bson.datetime_ms import DatetimeMS
 from pymongo import AsyncMongoClient
+from pymongo.errors import BulkWriteError
 from tornado.ioloop import IOLoop
 
 from server.services import Services
@@ -18,7 +19,9 @@ from server.sessions import (
     Session,
     SessionDraft,
     SessionRecord,
+    StoreUnavailable,
     ValueCipher,
+    store_errors,
 )
 from server.sessions.token import digest, new_handle, new_token
 from settings import Settings
@@ -62,6 +65,14 @@ async def test_a_retired_session_keeps_no_data(store: Any, sessions: Any) -> Non
     await store.retire(made.id)
 
     assert set(await sessions.find_one({"_id": made.id})) == {"_id", "retired", "expires_at"}
+
+
+async def test_a_failure_is_told_in_one_line_without_the_operation() -> None:
+    with pytest.raises(StoreUnavailable) as failure:
+        async with store_errors(2):
+            raise BulkWriteError({"writeErrors": [{"errmsg": "too slow", "op": {"q": "0123456789" * 1000}}]})
+
+    assert len(str(failure.value)) < 200
 
 
 async def test_expired_documents_are_not_needed_to_be_gone(store: Any, sessions: Any) -> None:

@@ -128,6 +128,16 @@ async def test_a_write_has_a_bounded_size(store: Writes, touches: Touches) -> No
     assert [len(active) for active, _ in store.writes] == [MAX_WRITE, 1]
 
 
+async def test_the_more_are_waiting_the_earlier_a_session_must_not_wait(
+    store: Writes, touches: Touches
+) -> None:
+    before = touches.margin
+    for number in range(MAX_WRITE):
+        touches.add(str(number).encode())
+
+    assert touches.margin == before + touches.tick
+
+
 async def test_a_tick_makes_one_write_however_many_sessions_wait(store: Writes, touches: Touches) -> None:
     for number in range(MAX_WRITE + 1):
         touches.add(str(number).encode())

@@ -140,7 +140,7 @@ class Access:
         if session.user_id is None:
             return 0
         ended = await self._store.end_user(session.user_id, except_id=session.id)
-        record("authn_token_revoked", reason="all others", count=str(ended), user_id=session.user_id)
+        record("authn_token_revoked", reason="all_others", count=str(ended), user_id=session.user_id)
         return ended
 
     async def end_sessions(self, user: User) -> int:
@@ -161,7 +161,6 @@ class Access:
         It is disabled first and removed last: if something fails in between nobody can sign in to it, and the
         rest is done later.
         """
-        await self._failures.forget(user.email)
         return await self._end_all_of(user, disabled=True, deleted=True)
 
     async def end_every_session(self) -> None:

@@ -45,7 +45,7 @@ class Device:
 
 
 class DeviceCookie:
-    """Signs and reads the cookie. `secrets` are the site's, newest first: the first signs, all verify."""
+    """Signs and reads the cookie. `site_secrets` are newest first: the first signs, all verify."""
 
     def __init__(self, site_secrets: Sequence[str]) -> None:
         # Keys of its own, so that nothing signed for one purpose passes for another.

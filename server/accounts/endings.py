@@ -25,11 +25,11 @@ class Endings:
       read the epoch again once their session is stored, and before they give away its token (`Access`).
     - If the process dies in between, the account's mark `ending` remains, and the next start goes on.
 
-    `forget` removes what else is kept of a deleted account, by its id; it may be called again.
+    `forget` removes what else is kept of a deleted account; it may be called again.
     """
 
     def __init__(
-        self, users: Users, store: SessionStore, patience: float, forget: Callable[[str], Awaitable[None]]
+        self, users: Users, store: SessionStore, patience: float, forget: Callable[[User], Awaitable[None]]
     ) -> None:
         self._users = users
         self._forget = forget
@@ -73,7 +73,7 @@ class Endings:
     async def _end(self, user: User) -> int:
         ended = await self._store.end_user(user.id, before_epoch=user.epoch)
         if user.is_deleted:
-            await self._forget(user.id)
+            await self._forget(user)
             await self._users.delete(user)
         else:
             await self._users.note_ended(user)

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv6Address, IPv6Network, ip_address
 from weakref import WeakValueDictionary
@@ -14,6 +14,7 @@ from server.accounts.passwords import HashQueueFull
 from server.accounts.throttle import Answer, Counter, Outcome, Throttle
 from server.accounts.users import User
 from server.audit import record
+from server.sessions import StoreUnavailable
 
 IPV6_PREFIX = 64
 QUEUE_SECONDS = 4
@@ -94,8 +95,9 @@ class Guard:
         if answer.outcome is not Outcome.GRANTED:
             raise TooManyAttempts(answer.wait)
         user = await self._accounts.create(email, password)
-        await self._failures.forget(user.email)  # those before there was an account are nobody's
         record("user_created", user_id=user.id)
+        with suppress(StoreUnavailable):  # the account is there; those before it are nobody's
+            await self._failures.forget(user.email)
         return user
 
     def _counters(self, account: str, visitor: Visitor) -> list[Counter]:

@@ -6,12 +6,14 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Self, TypeVar
 
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
 MAX_WAITING = 32
+# About a third of the others' share of a busy core: sign-ins go on, requests hardly feel them.
 NICENESS = 5
 
 T = TypeVar("T")
@@ -26,7 +28,7 @@ class Passwords:
 
     Parameters as in OWASP's Password Storage Cheat Sheet: `memory_kib` KiB and `time_cost` passes, one lane.
     There are as many threads as cores, which bounds the memory too, and at most 32 callers wait for one. On
-    Linux they step back behind everything else that runs: other requests must not feel them.
+    Linux they give way to the threads that answer requests.
     Passwords are compared byte by byte as UTF-8, neither trimmed nor normalised (ASVS 6.2.8).
     """
 
@@ -78,6 +80,8 @@ class Passwords:
 
 
 def _let_others_go_first() -> None:
-    if sys.platform == "linux":  # elsewhere a thread has no priority of its own to lower
-        thread = threading.get_native_id()
+    if sys.platform != "linux":  # elsewhere a thread has no priority of its own to lower
+        return
+    thread = threading.get_native_id()
+    with suppress(OSError):  # a sandbox may forbid it
         os.setpriority(os.PRIO_PROCESS, thread, os.getpriority(os.PRIO_PROCESS, thread) + NICENESS)

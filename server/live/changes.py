@@ -97,15 +97,24 @@ class Changes:
             self._delay = min(self._delay * 2, LONGEST_DELAY_SECONDS)
 
     async def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             async with open_stream(self._database, _PIPELINE, self._deadline) as stream:
                 self.is_watching.set()
                 self._hub.wake_all()
-                async for change in stream:
-                    self._delay = FIRST_DELAY_SECONDS
-                    self._tell(change)
+                # Once it has held for a while, as after a change, the next break is a new one.
+                held = loop.call_later(LONGEST_DELAY_SECONDS, self._forget_breaks)
+                try:
+                    async for change in stream:
+                        self._forget_breaks()
+                        self._tell(change)
+                finally:
+                    held.cancel()
         finally:
             self.is_watching.clear()
+
+    def _forget_breaks(self) -> None:
+        self._delay = FIRST_DELAY_SECONDS
 
     def _tell(self, change: dict[str, Any]) -> None:
         key = change["documentKey"]["_id"]

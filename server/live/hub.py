@@ -130,7 +130,7 @@ class Hub:
 
 
 def _displace_oldest(waiters: list[Waiter], allowed: int) -> None:
-    staying = [waiter for waiter in waiters if not waiter.is_displaced]
+    staying = [waiter for waiter in waiters if waiter.user_id is not None and not waiter.is_displaced]
     for waiter in staying[: max(0, len(staying) - allowed)]:
         waiter.is_displaced = True
         waiter.wake()

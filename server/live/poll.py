@@ -59,7 +59,8 @@ class Poll:
         """
         clock = asyncio.get_running_loop().time
         end = clock() + seconds
-        self._hub.claim(self._waiter, user_id)
+        if seconds > 0:  # who only looks takes nobody's place
+            self._hub.claim(self._waiter, user_id)
         news = await self._news(user_id, after)
         while True:
             expires_at = await self._sessions.keep_alive(record) if keep_alive else record.expires_at

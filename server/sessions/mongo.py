@@ -8,6 +8,7 @@ import logging
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from itertools import count
 from typing import Any
 
 from pymongo import ReadPreference, ReturnDocument, UpdateMany, WriteConcern
@@ -39,7 +40,9 @@ async def store_errors(deadline: float) -> AsyncIterator[None]:
         async with asyncio.timeout(deadline):
             yield
     except (PyMongoError, TimeoutError) as error:
-        raise StoreUnavailable(str(error) or type(error).__name__) from error
+        # What follows repeats the whole operation: thousands of ids, in every process, as long as it fails.
+        reason = str(error).partition(", full error")[0].partition("\n")[0]
+        raise StoreUnavailable(reason or type(error).__name__) from error
 
 
 class MongoSessionStore:
@@ -170,13 +173,14 @@ class MongoSessionStore:
         if before_epoch is not None:
             chosen["epoch"] = {"$lt": before_epoch}
         ended = 0
-        # A session that gets a new token can slip past a deletion under way: look until none is left.
-        while True:
+        # A session that gets a new token can slip past a deletion under way: look again until none is left.
+        for attempt in count():
             async with store_errors(self._deadline):
                 result = await self._collection.delete_many(chosen)
-            if not result.deleted_count:
-                return ended
+            if attempt and not result.deleted_count:
+                break
             ended += result.deleted_count
+        return ended
 
     async def trim_user(self, user_id: str, keep: int) -> int:
         async with store_errors(self._deadline):

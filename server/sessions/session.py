@@ -83,7 +83,7 @@ class Session(SessionVerbs):
         if not self._record or not self.is_touch_due():
             return False
         left = (self._record.expires_at - self._record.now).total_seconds()
-        return self._touches is None or left < 2 * self._touches.tick
+        return self._touches is None or left < self._touches.margin
 
     async def _confirm_token(self) -> None:
         token, self._token_to_confirm = self._token_to_confirm, None

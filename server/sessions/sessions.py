@@ -72,7 +72,7 @@ class Sessions:
         """
         if not record.is_touch_due(self._options.touch_interval):
             return record.expires_at
-        if (record.expires_at - record.now).total_seconds() < 2 * self._touches.tick:
+        if (record.expires_at - record.now).total_seconds() < self._touches.margin:
             await self.store.touch([], [record.id])  # it might end before the next collected write
         else:
             self._touches.add(record.id, is_active=False)

@@ -37,6 +37,11 @@ class Touches:
         self._timer: asyncio.TimerHandle | None = None
         self._writer: asyncio.Task[None] | None = None
 
+    @property
+    def margin(self) -> float:
+        """Seconds within which what is added now is written. A session that may end sooner must not wait."""
+        return (2 + len(self._waiting) // MAX_WRITE) * self.tick
+
     def add(self, session_id: bytes, *, is_active: bool = True) -> None:
         """Has the session kept alive with the next write. `is_active`: a person did something, not a poll."""
         if self._written.get(session_id) in {True, is_active}:

@@ -88,8 +88,11 @@ def main() -> int:
             if server.missing:
                 print(f"SKIPPED: {server.name}: {server.missing}")
         measured = measure([server for server in servers if not server.missing], databases)
-        versions = [f"mongod {version}", f"Node {report.first_line('node', '--version')}"]
-        versions += [" ".join(re.findall(r"v=(\S+)", report.first_line("redis-server", "--version")))]
+        versions = [f"mongod {version}"]
+        if node := report.first_line("node", "--version"):
+            versions.append(f"Node {node}")
+        if found := re.search(r"v=(\S+)", report.first_line("redis-server", "--version")):
+            versions.append(f"Redis {found[1]}")
         report.write("comparison", text_of(measured, versions))
     return 0
 

@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -31,7 +32,9 @@ def machine(*further: str) -> str:
 
 
 def first_line(*command: str) -> str:
-    """What a program says of its version."""
+    """What a program says of its version; "" if it is not there."""
+    if shutil.which(command[0]) is None:
+        return ""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     return (done.stdout or done.stderr).strip().partition("\n")[0]
 

@@ -13,6 +13,7 @@ from pymongo import MongoClient
 
 from tests.browser.pictures import picture
 from tests.browser.test_story import sign_in, sign_up
+from tests.client import PASSWORD
 from tests.site import Site, running
 
 pytestmark = pytest.mark.browser
@@ -100,6 +101,20 @@ def test_a_signed_out_tab_is_told_when_another_tab_signs_out(page: Page, context
     second.get_by_role("navigation").get_by_role("button", name="Sign out").click()
 
     expect(page.get_by_role("alert")).to_contain_text(SIGNED_OUT)
+
+
+def test_the_tab_of_who_was_signed_in_before_says_so_when_somebody_else_signs_in(
+    page: Page, context: BrowserContext
+) -> None:
+    with page.expect_request("**/api/events**"):
+        sign_up(page)
+    page.wait_for_url("**/account")
+    second = context.new_page()
+    second.request.post("/api/users", data={"email": "bob@example.com", "password": PASSWORD})
+    second.goto("/account")
+
+    expect(page.get_by_role("alert")).to_contain_text(SIGNED_OUT)
+    expect(second.get_by_role("alert").filter(has_text=SIGNED_OUT)).to_be_hidden()
 
 
 def test_the_other_tabs_are_told_that_all_other_devices_were_signed_out(

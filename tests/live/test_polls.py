@@ -162,6 +162,18 @@ async def test_a_third_poll_of_a_session_displaces_the_oldest(ann: Browser, serv
     assert [answer.code for answer in await asyncio.gather(*others)] == [200, 200]
 
 
+async def test_who_only_looks_displaces_nobody(ann: Browser, services: Services) -> None:
+    waiting = [poll(ann, after=0), poll(ann, after=0)]
+    await held(services, 2)
+
+    answers = await asyncio.gather(*(poll(ann, wait=0) for _ in range(6)))
+
+    assert {answer.code for answer in answers} == {200}
+    assert not any(task.done() for task in waiting)
+    await services.live.notify(await user_id(ann), "news")
+    assert {(await task).code for task in waiting} == {200}
+
+
 @pytest.mark.covers("AV-6")
 async def test_an_eleventh_poll_of_a_user_displaces_the_oldest(
     ann: Browser, base_url: str, services: Services
