@@ -260,7 +260,7 @@ async def test_pages_are_there_for_a_session_that_has_lost_its_profile(
     browser: Browser, sessions: Any
 ) -> None:
     await browser.sign_up("ann@example.com")
-    await sessions.update_one({}, {"$unset": {"data.user": 1}})
+    await sessions.update_many({}, {"$set": {"data": {"language": "de"}}})
 
     assert [(await browser.get(path)).code for path in ("/", "/login", "/nothing")] == [200, 200, 404]
 
