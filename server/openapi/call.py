@@ -11,7 +11,7 @@ _EVERYWHERE = (
     "internal_error",
 )  # fmt: skip
 _ERROR_HEADERS = {405: ["Allow"], 429: ["Retry-After"], 503: ["Retry-After"]}
-_HEADER_NAMES = {"New-Session": "Set-Cookie"}
+_HEADER_NAMES = {"New-Session": "Set-Cookie", "Ask-Again": "Retry-After"}
 
 
 def call(

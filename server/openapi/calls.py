@@ -66,10 +66,11 @@ def paths(password_min_length: int) -> Json:
                 "Retry-After if there is one.",
                 parameters=[
                     parameter("after", "The last cursor; without it only what is new from now on.", cursor),
+                    parameter("cursor", "The same as `after`, by the name it has in the answer.", cursor),
                     parameter("wait", "Seconds; at most, and by default, what the site is set to.", seconds),
                     parameter("touch", "0: this poll does not keep the session alive.", flag),
                 ],
-                answer=json_answer(200, "News, or none", "Events"),
+                answer=json_answer(200, "News, or none", "Events", ["Ask-Again"]),
                 problems=["invalid_input", "too_many_polls", "unavailable"], is_for_members=True,
             ),
         },

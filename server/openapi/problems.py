@@ -18,7 +18,7 @@ PROBLEMS = {
     "too_many_attempts": (429, "Too many passwords were tried, or accounts made. Wait for Retry-After."),
     "too_many_polls": (429, "Newer polls of this session or person took the place of this one."),
     "internal_error": (500, "The site has a fault, which has been noted."),
-    "unavailable": (503, "The database cannot be reached, or too many passwords wait to be checked. "
+    "unavailable": (503, "The database cannot be reached, or too many passwords or polls wait here. "
                          "Sessions are kept; try again after Retry-After."),
 }  # fmt: skip
 """By code: the status, and what it means. Codes never change."""

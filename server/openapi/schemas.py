@@ -41,6 +41,11 @@ HEADERS: Json = {
         "schema": {"type": "integer", "minimum": 1},
         "description": "Seconds to wait before the next try.",
     },
+    "Ask-Again": {
+        "required": False,
+        "schema": {"type": "integer", "minimum": 1},
+        "description": "Seconds to wait before asking again: the site stops, or there is a new cookie.",
+    },
     "Set-Cookie": {**_COOKIE, "description": "Clears the session's cookie, if this call ended one."},
     "New-Session": {**_COOKIE, "required": True},
 }
