@@ -8,30 +8,24 @@ from typing import Any, ClassVar
 
 from tornado.web import HTTPError, RequestHandler
 
+from handlers.browser import BrowserHandler
 from handlers.headers import add_security_headers
-from handlers.site import SiteHandler
 from server import audit
-from server.accounts import HashQueueFull, TooManyAttempts, User, Visitor, device_label
-from server.accounts.device_cookie import MAX_AGE_DAYS as DEVICE_DAYS
-from server.csrf import NONCE_SECONDS
-from server.services import Services
-from server.sessions import Client, SessionHandler, StoreUnavailable
+from server.accounts import HashQueueFull, TooManyAttempts, User, device_label
+from server.sessions import Client, StoreUnavailable
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 RETRY_SECONDS = 2
-NONCE_COOKIE = "csrf"
-DEVICE_COOKIE = "device"
 REFUSALS = {
     **dict.fromkeys((400, 413, 415, 421, 422), "input_validation_fail"),
     403: "authz_fail",
     429: "excess_rate_limit_exceeded",
 }
-SECONDS_PER_DAY = 86400
 
 logger = logging.getLogger("latchkey")
 
 
-class BaseHandler(SiteHandler, SessionHandler):
+class BaseHandler(BrowserHandler):
     """The session, the services, the signed-in user, the headers and the refusals before a handler runs."""
 
     is_page = True
@@ -49,11 +43,6 @@ class BaseHandler(SiteHandler, SessionHandler):
     def request_id(self) -> str:
         """Names this request in the logs and towards the client."""
         return secrets.token_hex(8)
-
-    @property
-    def services(self) -> Services:
-        services: Services = self.settings["services"]
-        return services
 
     def initialize(self) -> None:
         audit.begin_request(self.request_id, self.request.remote_ip or "")
@@ -79,12 +68,6 @@ class BaseHandler(SiteHandler, SessionHandler):
         here. Raises `TooManyAttempts` if too many were wrong before."""
         return await self.services.guard.authenticate(email, password, self.visitor())
 
-    def visitor(self) -> Visitor:
-        """Where this request comes from, for what is limited by that."""
-        signed = self.get_cookie(self._secure_name(DEVICE_COOKIE))
-        device = self.services.device_cookie.read(signed) if signed else None
-        return Visitor(self.request.remote_ip or "", device)
-
     async def authenticate_again(self, password: str) -> User | None:
         """The signed-in user, read anew, if this is the password; else None."""
         user = await self.authenticate(self.current_user["email"], password)
@@ -98,7 +81,7 @@ class BaseHandler(SiteHandler, SessionHandler):
         has_started = await services.access.sign_in(self.session, user, lifetime, self.client())
         self.current_user = self.get_current_user()
         if has_started:
-            self._remember_device(user.email)
+            self.remember_device(user.email)
         return has_started
 
     async def tell_others(self, user_id: str, event_type: str, client: Client | None = None) -> None:
@@ -117,17 +100,6 @@ class BaseHandler(SiteHandler, SessionHandler):
         self.current_user = None
         # Not "cookies": our own line does that, and the directive would reach neighbouring hosts too.
         self.set_header("Clear-Site-Data", '"cache", "storage"')
-
-    def csrf_token(self) -> str:
-        """The token for forms of this browser: bound to the session of who is signed in, or to a nonce."""
-        if self.session.user_id is not None:
-            return self.services.csrf.token(self.session.id or b"")
-        return self.services.csrf.token(self._nonce_to_use)
-
-    def is_csrf_token(self, token: str) -> bool:
-        """Whether the token was made for the session of who is signed in, or for this browser's nonce."""
-        binding = self._nonce() if self.session.user_id is None else self.session.id
-        return binding is not None and self.services.csrf.is_valid(token, binding)
 
     def allowed_methods(self) -> list[str]:
         """The methods this handler has code for. HEAD goes with GET."""
@@ -190,38 +162,6 @@ class BaseHandler(SiteHandler, SessionHandler):
     def check_etag_header(self) -> bool:
         """False: without a tag of ours there is nothing to compare the browser's with."""
         return False
-
-    @property
-    def nonce_cookie(self) -> str:
-        return self._secure_name(NONCE_COOKIE)
-
-    def _secure_name(self, name: str) -> str:
-        return f"__Host-{name}" if self.settings["is_secure"] else name
-
-    def _remember_device(self, email: str) -> None:
-        cookie = self.services.device_cookie
-        device = self.visitor().device or cookie.new()
-        value = cookie.sign(device.having(email))
-        self.set_cookie(
-            self._secure_name(DEVICE_COOKIE), value, httponly=True, samesite="Lax",
-            secure=self.settings["is_secure"], max_age=DEVICE_DAYS * SECONDS_PER_DAY,
-        )  # fmt: skip
-
-    def _nonce(self) -> bytes | None:
-        signed = self.get_cookie(self.nonce_cookie)
-        return self.services.csrf.read_nonce(signed) if signed else None
-
-    @cached_property
-    def _nonce_to_use(self) -> bytes:
-        """The browser's nonce. A new one is sent, or the old one again before it gets too old for a form."""
-        signed, csrf = self.get_cookie(self.nonce_cookie, ""), self.services.csrf
-        nonce = csrf.read_nonce(signed) or csrf.new_nonce()
-        if csrf.read_nonce(signed, NONCE_SECONDS / 2) is None:
-            self.set_cookie(
-                self.nonce_cookie, csrf.sign_nonce(nonce), httponly=True, samesite="Lax",
-                secure=self.settings["is_secure"], max_age=NONCE_SECONDS,
-            )  # fmt: skip
-        return nonce
 
 
 def _implements(handler: type[RequestHandler], method: str) -> bool:

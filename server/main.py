@@ -11,18 +11,13 @@ from collections.abc import Coroutine
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.httputil import (
-    ParseBodyConfig,
-    ParseMultipartConfig,
-    ParseUrlEncodedConfig,
-    set_parse_body_config,
-)
 from tornado.web import Application
 
 from server.app import make_app
 from server.commands import run_command
 from server.embedding import open_uri
 from server.errors import LatchkeyError, SettingsError
+from server.limits import limit_forms, make_server
 from server.logs import configure_logs
 from server.metrics import shared_figures
 from server.ports import bind, reserve, url
@@ -30,11 +25,6 @@ from server.processes import Processes, available_cores, same_command
 from server.services import Services, open_services
 from settings import CommandLine, Settings
 
-MAX_READ_BYTES = 1024 * 1024  # beyond it the connection is cut; handlers refuse far less, in words
-MAX_HEADER_BYTES = 16 * 1024
-MAX_FORM_FIELDS = 100
-BODY_SECONDS = 10
-IDLE_CONNECTION_SECONDS = 75
 NEW_OBJECTS_PER_COLLECTION = 20_000
 STOP_MARGIN_SECONDS = 5
 WORKER = "worker"  # the command by which a parent starts each of its processes; not for people
@@ -55,20 +45,6 @@ def run(command_line: CommandLine) -> int:
         print(f"latchkey: {error}", file=sys.stderr)
         return error.exit_status
     return 0
-
-
-def make_server(
-    app: Application, body_seconds: float = BODY_SECONDS, idle_seconds: float = IDLE_CONNECTION_SECONDS
-) -> HTTPServer:
-    """A server for the site, with limits on what a client may send, and on how long it may take for a body,
-    and for headers after it connected or was answered last: slow ones would hold connections for ever."""
-    return HTTPServer(
-        app,
-        max_body_size=MAX_READ_BYTES,
-        max_header_size=MAX_HEADER_BYTES,
-        body_timeout=body_seconds,
-        idle_connection_timeout=idle_seconds,
-    )
 
 
 async def _perform(command_line: CommandLine) -> None:
@@ -128,7 +104,7 @@ async def _answer(
     settings: Settings, services: Services, listening: socket.socket, stop: asyncio.Event, *further_lines: str
 ) -> None:
     """Answers requests until told to stop, and then lets those under way end."""
-    _limit_forms()
+    limit_forms()
     app = make_app(settings, services)
     server = make_server(app)
     # What is in memory by now stays for good. Searching it for garbage again and again would stop every
@@ -141,17 +117,6 @@ async def _answer(
     _announce(url(settings.host, listening), *further_lines)
     await stop.wait()
     await _drain(server, app, settings.drain_timeout)
-
-
-def _limit_forms() -> None:
-    """For the whole process; Tornado knows no other way. Nothing here takes multipart, which has a long
-    history of requests that are small to send and slow to parse."""
-    set_parse_body_config(
-        ParseBodyConfig(
-            multipart=ParseMultipartConfig(enabled=False),
-            urlencoded=ParseUrlEncodedConfig(max_arguments=MAX_FORM_FIELDS),
-        )
-    )
 
 
 def _announce(address: str, *further_lines: str) -> None:

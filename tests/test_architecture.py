@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = [
     {"run"},
     {"server.main"},
-    {"server.commands", "server.embedding"},
+    {"server.commands", "server.embedding", "server.limits"},
     {"server.app"},
     {"handlers"},
     {"server.services"},

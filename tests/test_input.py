@@ -16,7 +16,7 @@ from tornado.web import Application
 
 from server.accounts import Device, DeviceCookie
 from server.csrf import CsrfTokens
-from server.main import make_server
+from server.limits import make_server
 from server.services import Services
 from tests.client import PASSWORD, Browser
 from tests.site import Site, running

@@ -70,7 +70,7 @@ class Hub:
     def register(self, session_ids: Collection[bytes]) -> Waiter:
         """A place for a poll whose cookie names these sessions. Raises `HubFull`.
 
-        Register before looking anything up: what changes during the look-up then wakes the waiter.
+        Register before looking anything up: what changes during the lookup then wakes the waiter.
         """
         if len(self._all) >= self._max_waiters:
             raise HubFull

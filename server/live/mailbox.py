@@ -60,7 +60,7 @@ class News:
 
 class Mailboxes:
     """The collection of mailboxes. Every method raises `StoreUnavailable` if the database does not answer
-    within `deadline` seconds. Look-ups that come together travel together."""
+    within `deadline` seconds. Lookups that come together travel together."""
 
     def __init__(self, collection: Any, deadline: float) -> None:
         # Whoever was told of an event must find it, after a failover too.

@@ -36,7 +36,7 @@ class PollAnswer:
 
 class Poll:
     """Takes its place in the hub when it is made, before anything is looked up: a session that ends, or news
-    that come, during the look-up are not missed. `close` frees the place."""
+    that come, during the lookup are not missed. `close` frees the place."""
 
     __slots__ = ("_has_left", "_hub", "_mailboxes", "_sessions", "_waiter")
 

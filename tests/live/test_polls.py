@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tornado.testing import bind_unused_port
 
+from server.limits import make_server
 from server.live import UnsendableEvent
-from server.main import make_server
 from server.services import Services
 from tests.client import PASSWORD, Browser
 from tests.live.tools import ANN, body, held, poll, seqs, user_id
