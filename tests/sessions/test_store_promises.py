@@ -99,7 +99,7 @@ async def test_what_makes_or_ends_a_session_waits_for_the_majority_and_a_touch_d
     await store.end(two.id)
     await store.end_user("ann")
     waited = [command.get("writeConcern") for command in commands.sent]
-    assert waited == [{"w": "majority"}] * 5
+    assert waited == [{"w": "majority"}] * 6  # end_user looks twice
 
     commands.sent.clear()
     await store.touch([two.id])
