@@ -171,5 +171,5 @@ def _wait_for(port: int) -> None:
             probe.settimeout(1)
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
-        time.sleep(0.02)
+        time.sleep(0.02)  # a foreign program does not tell when it listens
     raise TimeoutError(f"nothing listens on port {port}")

@@ -81,6 +81,15 @@ async def test_one_broken_connection_is_not_noticed(browser: Browser, mongodb_ur
         assert (await browser.get("/account")).code == 200
 
 
+async def test_a_sign_up_that_worked_is_not_refused_for_what_could_not_be_tidied_up(
+    browser: Browser, failing: Any
+) -> None:
+    with failing("delete"):
+        answer = await browser.call("POST", "/api/users", {"email": ANN, "password": PASSWORD})
+
+    assert answer.code == 201
+
+
 @pytest.mark.covers("S169", "CK-10")
 async def test_a_sign_in_that_cannot_be_stored_gives_no_cookie(browser: Browser, failing: Any) -> None:
     await browser.sign_up(ANN)
